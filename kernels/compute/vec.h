@@ -1,0 +1,193 @@
+/* vec.h: the only file that knows a machine.
+ *
+ * A vector is `vf`: VLEN float32 lanes, a constant of the machine (AVX-512 16, AVX 8, SSE and NEON 4, Vector Engine
+ * 256). Generated code and hand-written kernels are written once against the functions below.
+ *
+ *   memory      vf_load vf_store            VLEN floats, any alignment
+ *               vf_load_n vf_store_n        the first n lanes (1 <= n <= VLEN); other lanes: unspecified, not touched
+ *               vf_gather vf_scatter        n floats, `stride` floats apart
+ *   arithmetic  vf_set1 vf_add vf_sub vf_mul vf_div vf_sqrt vf_neg
+ *               vf_fma(a, b, c)             a * b + c, one rounding where the machine has it
+ *               vf_axpy(s, x, y)            s * x + y with a scalar s: the heart of every matrix kernel
+ *   choice      vf_if_less(a, b, x, y)      per lane a < b ? x : y, so y where a or b is NaN
+ *               vf_max vf_min               give the second argument where either is NaN
+ *               vf_max_nan                  NaN where either is NaN
+ *   reduction   vf_sum_n(v, n)              sum of the first n lanes
+ *   functions   vf_exp vf_sigmoid vf_tanh   below 2 ulp (exp), 4 ulp (others); built from the above, so every machine
+ *                                           has them, the Vector Engine (no C library here) too
+ */
+#ifndef SOL_VEC_H
+#define SOL_VEC_H
+
+#include <stdint.h>
+
+#define VF_INLINE static inline __attribute__((always_inline, unused))
+
+/* Loops over register tiles must vanish at compile time, or the tile lives in memory. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 64")
+#endif
+
+#if defined(__ve__)
+/* ---------------------------------------------------------------- NEC SX-Aurora Vector Engine: 256 lanes, intrinsics.
+ * A float32 lives in the upper half of a 64-bit element. */
+#include <velintrin.h>
+#define VLEN 256
+typedef __vr vf;
+
+VF_INLINE vf vf_set1(float x) { return _vel_vbrds_vsl(x, VLEN); }
+VF_INLINE vf vf_load(const float *p) { return _vel_vldu_vssl(4, (void *)p, VLEN); }
+VF_INLINE vf vf_load_n(const float *p, int n) { return _vel_vldu_vssl(4, (void *)p, n); }
+VF_INLINE vf vf_gather(const float *p, int64_t stride, int n) { return _vel_vldu_vssl(4 * stride, (void *)p, n); }
+VF_INLINE void vf_store(float *p, vf v) { _vel_vstu_vssl(v, 4, p, VLEN); }
+VF_INLINE void vf_store_n(float *p, vf v, int n) { _vel_vstu_vssl(v, 4, p, n); }
+VF_INLINE void vf_scatter(float *p, int64_t stride, vf v, int n) { _vel_vstu_vssl(v, 4 * stride, p, n); }
+VF_INLINE vf vf_add(vf a, vf b) { return _vel_vfadds_vvvl(a, b, VLEN); }
+VF_INLINE vf vf_sub(vf a, vf b) { return _vel_vfsubs_vvvl(a, b, VLEN); }
+VF_INLINE vf vf_mul(vf a, vf b) { return _vel_vfmuls_vvvl(a, b, VLEN); }
+VF_INLINE vf vf_div(vf a, vf b) { return _vel_vfdivs_vvvl(a, b, VLEN); }
+VF_INLINE vf vf_neg(vf a) { return _vel_vfmuls_vsvl(-1.0f, a, VLEN); }
+VF_INLINE vf vf_sqrt(vf a) { return _vel_vfsqrts_vvl(a, VLEN); }
+VF_INLINE vf vf_fma(vf a, vf b, vf c) { return _vel_vfmads_vvvvl(c, a, b, VLEN); }
+VF_INLINE vf vf_axpy(float s, vf x, vf y) { return _vel_vfmads_vvsvl(y, s, x, VLEN); }
+VF_INLINE vf vf_if_less(vf a, vf b, vf x, vf y) {
+    __vm256 less = _vel_vfmkslt_mvl(_vel_vfcmps_vvvl(a, b, VLEN), VLEN);
+    return _vel_vmrg_vvvml(y, x, less, VLEN);
+}
+VF_INLINE vf vf_if_nan(vf a, vf x, vf y) {
+    return _vel_vmrg_vvvml(y, x, _vel_vfmksnan_mvl(a, VLEN), VLEN);
+}
+VF_INLINE float vf_sum_n(vf v, int n) { return _vel_lvss_svs(_vel_vfsums_vvl(v, n), 0); }
+/* 2^n for whole n from -126 to 127: the exponent field, moved to the upper half of the element. */
+VF_INLINE vf vf_pow2(vf n) {
+    return _vel_vsll_vvsl(_vel_vaddswsx_vsvl(127, _vel_vcvtwssx_vvl(n, VLEN), VLEN), 55, VLEN);
+}
+
+#else
+/* ---------------------------------------------------------------- Hosts: the vector extensions of GCC and Clang. */
+#if defined(__AVX512F__)
+#define VLEN 16
+#elif defined(__AVX__)
+#define VLEN 8
+#else
+#define VLEN 4 /* SSE2, NEON, and anything else these compilers know */
+#endif
+
+typedef float vf __attribute__((vector_size(4 * VLEN)));
+typedef int32_t vi __attribute__((vector_size(4 * VLEN)));
+typedef float vf_any __attribute__((vector_size(4 * VLEN), aligned(4), may_alias)); /* at any address */
+
+VF_INLINE vf vf_set1(float x) { return x - (vf){0}; } /* x - 0 is x, also for -0 */
+VF_INLINE vf vf_load(const float *p) { return *(const vf_any *)p; }
+VF_INLINE void vf_store(float *p, vf v) { *(vf_any *)p = v; }
+
+#if defined(__AVX512F__)
+VF_INLINE vf vf_load_n(const float *p, int n) {
+    return (vf)__builtin_ia32_loadups512_mask((const void *)p, (vf){0}, (uint16_t)((1u << n) - 1));
+}
+VF_INLINE void vf_store_n(float *p, vf v, int n) {
+    __builtin_ia32_storeups512_mask((void *)p, v, (uint16_t)((1u << n) - 1));
+}
+#elif defined(__AVX__)
+VF_INLINE vi vf_first(int n) { return ((vi){0, 1, 2, 3, 4, 5, 6, 7} < n); }
+VF_INLINE vf vf_load_n(const float *p, int n) { return __builtin_ia32_maskloadps256((const void *)p, vf_first(n)); }
+VF_INLINE void vf_store_n(float *p, vf v, int n) { __builtin_ia32_maskstoreps256((void *)p, vf_first(n), v); }
+#else
+VF_INLINE vf vf_load_n(const float *p, int n) {
+    vf v = {0};
+    for (int i = 0; i < n; i++) v[i] = p[i];
+    return v;
+}
+VF_INLINE void vf_store_n(float *p, vf v, int n) {
+    for (int i = 0; i < n; i++) p[i] = v[i];
+}
+#endif
+
+VF_INLINE vf vf_gather(const float *p, int64_t stride, int n) {
+    float lane[VLEN] = {0};
+    for (int i = 0; i < n; i++) lane[i] = p[i * stride];
+    return vf_load(lane);
+}
+VF_INLINE void vf_scatter(float *p, int64_t stride, vf v, int n) {
+    float lane[VLEN];
+    vf_store(lane, v);
+    for (int i = 0; i < n; i++) p[i * stride] = lane[i];
+}
+
+VF_INLINE vf vf_add(vf a, vf b) { return a + b; }
+VF_INLINE vf vf_sub(vf a, vf b) { return a - b; }
+VF_INLINE vf vf_mul(vf a, vf b) { return a * b; }
+VF_INLINE vf vf_div(vf a, vf b) { return a / b; }
+VF_INLINE vf vf_neg(vf a) { return -a; }
+VF_INLINE vf vf_fma(vf a, vf b, vf c) { return a * b + c; } /* contracted: see the flags in solkit/toolchain.py */
+VF_INLINE vf vf_axpy(float s, vf x, vf y) { return s * x + y; }
+VF_INLINE vf vf_sqrt(vf a) {
+    UNROLL for (int i = 0; i < VLEN; i++) a[i] = __builtin_sqrtf(a[i]);
+    return a;
+}
+VF_INLINE vf vf_choose(vi mask, vf x, vf y) { return (vf)((mask & (vi)x) | (~mask & (vi)y)); }
+VF_INLINE vf vf_if_less(vf a, vf b, vf x, vf y) { return vf_choose(a < b, x, y); }
+VF_INLINE vf vf_if_nan(vf a, vf x, vf y) { return vf_choose(a != a, x, y); }
+VF_INLINE float vf_sum_n(vf v, int n) {
+    float sum = 0;
+    for (int i = 0; i < n; i++) sum += v[i];
+    return sum;
+}
+VF_INLINE vf vf_pow2(vf n) { return (vf)((__builtin_convertvector(n, vi) + 127) << 23); }
+#endif
+
+/* ---------------------------------------------------------------- The same on every machine. */
+VF_INLINE vf vf_max(vf a, vf b) { return vf_if_less(b, a, a, b); }
+VF_INLINE vf vf_min(vf a, vf b) { return vf_if_less(a, b, a, b); }
+VF_INLINE vf vf_max_nan(vf a, vf b) { return vf_if_nan(a, a, vf_max(a, b)); }
+
+/* To the nearest whole number, for |x| < 2^22: adding 1.5 * 2^23 pushes the fraction out of the mantissa. */
+VF_INLINE vf vf_round(vf x) {
+    const vf shift = vf_set1(12582912.0f);
+    return vf_sub(vf_add(x, shift), shift);
+}
+
+/* e^x = 2^n * e^r with n = round(x / ln 2), |r| <= ln 2 / 2; ln 2 in two parts keeps r exact (Cody and Waite). The
+ * polynomial is the Taylor series to r^7, whose remainder there is below 2^-27. 2^n goes on in two factors, so that
+ * results beyond the range of one exponent become infinity or a subnormal, as they should. */
+VF_INLINE vf vf_exp(vf x) {
+    const vf bounded = vf_max(vf_set1(-104.0f), vf_min(vf_set1(89.0f), x));
+    const vf n = vf_round(vf_mul(bounded, vf_set1(1.44269504088896341f)));
+    const vf r = vf_fma(n, vf_set1(2.12194440e-4f), vf_fma(n, vf_set1(-0.693359375f), bounded));
+    vf p = vf_set1(1.0f / 5040);
+    p = vf_fma(p, r, vf_set1(1.0f / 720));
+    p = vf_fma(p, r, vf_set1(1.0f / 120));
+    p = vf_fma(p, r, vf_set1(1.0f / 24));
+    p = vf_fma(p, r, vf_set1(1.0f / 6));
+    p = vf_fma(p, r, vf_set1(0.5f));
+    p = vf_fma(p, r, vf_set1(1.0f));
+    p = vf_fma(p, r, vf_set1(1.0f));
+    const vf half = vf_round(vf_mul(n, vf_set1(0.5f)));
+    return vf_mul(vf_mul(p, vf_pow2(half)), vf_pow2(vf_sub(n, half)));
+}
+
+VF_INLINE vf vf_sigmoid(vf x) {
+    const vf one = vf_set1(1.0f);
+    return vf_div(one, vf_add(one, vf_exp(vf_neg(x))));
+}
+
+/* 1 - 2 / (e^2x + 1), which cancels near 0: there the Taylor series, to x^13. */
+VF_INLINE vf vf_tanh(vf x) {
+    const vf one = vf_set1(1.0f);
+    const vf size = vf_max(vf_neg(x), x);
+    const vf far_off = vf_sub(one, vf_div(vf_set1(2.0f), vf_add(vf_exp(vf_add(size, size)), one)));
+    const vf s = vf_mul(x, x);
+    vf p = vf_set1(21844.0f / 6081075);
+    p = vf_fma(p, s, vf_set1(-1382.0f / 155925));
+    p = vf_fma(p, s, vf_set1(62.0f / 2835));
+    p = vf_fma(p, s, vf_set1(-17.0f / 315));
+    p = vf_fma(p, s, vf_set1(2.0f / 15));
+    p = vf_fma(p, s, vf_set1(-1.0f / 3));
+    const vf near_by = vf_fma(vf_mul(p, s), x, x);
+    const vf signed_off = vf_if_less(x, vf_set1(0.0f), vf_neg(far_off), far_off);
+    return vf_if_less(size, vf_set1(0.5f), near_by, signed_off);
+}
+
+#endif

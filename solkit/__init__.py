@@ -1,0 +1,40 @@
+"""solkit: a compact optimizer for neural networks on CPUs, after NEC's SOL.
+
+    import solkit as sol
+
+    sol_model = sol.optimize(model, x)
+    y = sol_model(x)
+    print(sol_model.explain())
+"""
+
+__version__ = "0.1.0"
+
+from solkit import cache
+from solkit.config import config
+from solkit.errors import (
+    CacheError,
+    ConfigError,
+    GraphError,
+    InputError,
+    ModelError,
+    NumericsError,
+    SolError,
+    ToolchainError,
+)
+from solkit.module import SolModule
+from solkit.optimize import optimize
+
+__all__ = [
+    "CacheError",
+    "ConfigError",
+    "GraphError",
+    "InputError",
+    "ModelError",
+    "NumericsError",
+    "SolError",
+    "SolModule",
+    "ToolchainError",
+    "cache",
+    "config",
+    "optimize",
+]

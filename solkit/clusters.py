@@ -1,0 +1,181 @@
+"""Partition a graph into clusters: groups of nodes that become one generated function each.
+
+A cluster is depth-first (DFP) at heart: what one of its nodes makes for a vector of elements goes to the next in a
+register. A matrix kernel (DNN) takes the element-wise operators behind it into its epilogue, and global average
+pooling too; pooling takes the element-wise operators before and behind it; element-wise operators take each other.
+"""
+
+from dataclasses import dataclass, field
+
+from solkit.ir import PLAIN, Graph, Node, Value
+from solkit.ops import TABLE, Kind
+from solkit.ops.operator import pair
+
+
+@dataclass(eq=False)
+class Cluster:
+    """Nodes that run as one.
+
+    kind: "dnn" (a matrix kernel with its epilogue), "dfp" (loops), "view" (no code), or "torch" (PyTorch runs it).
+    nodes: in graph order; inputs: values from outside, weights included; outputs: what others read.
+    """
+
+    kind: str
+    nodes: list[Node]
+    inputs: list[Value] = field(default_factory=list)
+    outputs: list[Value] = field(default_factory=list)
+
+    @property
+    def output(self) -> Value:
+        (value,) = self.outputs
+        return value
+
+    @property
+    def layers(self) -> list[str]:
+        """Dotted names of the layers in it, in order, each once; batch norms that were folded away included."""
+        names = [n for node in self.nodes for n in (node.layer, node.attributes.get("folded")) if n]
+        return list(dict.fromkeys(names))
+
+    @property
+    def ops(self) -> list[str]:
+        """Operators in it, in order, by the name of the table (or of ATen, for those PyTorch runs)."""
+        return [node.attributes.get("target", node.op) for node in self.nodes if node.op != "scalar"]
+
+
+# A cluster reads at most two values per node, and a kernel takes SOL_MOST_BUFFERS (64, in sol.h) buffers.
+MOST_NODES = 30
+
+_KIND = {
+    Kind.DNN: "dnn",
+    Kind.ELEMENTWISE: "dfp",
+    Kind.WINDOW: "dfp",
+    Kind.LAYOUT: "dfp",
+    Kind.VIEW: "view",
+    Kind.TORCH: "torch",
+}
+
+
+def partition(graph: Graph) -> list[Cluster]:
+    """Clusters of all nodes that depend on an input, in an order in which they can run."""
+    return _Partition(graph).run()
+
+
+class _Partition:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.users = graph.users()
+        weights = graph.weight_values()
+        scalars = {node.output for node in graph.nodes if node.op == "scalar"}
+        self.ready = set(graph.inputs) | weights | scalars  # values there are before the cluster at hand
+        self.active = [node for node in graph.nodes if not all(v in weights or v in scalars for v in node.outputs)]
+
+    def run(self) -> list[Cluster]:
+        clusters: list[Cluster] = []
+        taken: set[Node] = set()
+        for index, node in enumerate(self.active):
+            if node in taken:
+                continue
+            nodes = self._grow(node, self.active[index + 1 :], taken)
+            taken.update(nodes)
+            self.ready.update(value for member in nodes for value in member.outputs)
+            clusters.append(self._cluster(nodes))
+        return clusters
+
+    def _grow(self, seed: Node, following: list[Node], taken: set[Node]) -> list[Node]:
+        """The longest run of fusable nodes behind `seed` that leaves exactly one value for others to read."""
+        best = nodes = [seed]
+        if _KIND[TABLE[seed.op].kind] not in ("dnn", "dfp") or seed.op == "reorder":
+            return best
+        made = set(seed.outputs)
+        for node in following:
+            if node in taken or not any(value in made for value in node.inputs):
+                continue
+            if not all(value in made or value in self.ready for value in node.inputs):
+                continue
+            if not _fuses(nodes, node):
+                continue
+            if len(nodes) >= MOST_NODES:
+                break
+            nodes = [*nodes, node]
+            made.update(node.outputs)
+            if len(self._live(nodes)) == 1 and nodes[-1].output in self._live(nodes):
+                best = nodes
+        return best
+
+    def _live(self, nodes: list[Node]) -> list[Value]:
+        """What these nodes make and others read."""
+        members = set(nodes)
+        return [
+            value
+            for node in nodes
+            for value in node.outputs
+            if value in self.graph.outputs or any(user not in members for user in self.users[value])
+        ]
+
+    def _cluster(self, nodes: list[Node]) -> Cluster:
+        made = {value for node in nodes for value in node.outputs}
+        scalars = [v.producer for node in nodes for v in node.inputs if v.producer and v.producer.op == "scalar"]
+        inputs = [v for node in nodes for v in node.inputs if v not in made and v.producer not in scalars]
+        kind = _KIND[TABLE[nodes[0].op].kind]
+        outputs = list(nodes[0].outputs) if kind == "torch" else self._live(nodes)
+        return Cluster(kind, [*dict.fromkeys(scalars), *nodes], list(dict.fromkeys(inputs)), outputs)
+
+
+def _fuses(nodes: list[Node], node: Node) -> bool:
+    """Whether the generators can take `node` into a cluster of `nodes`."""
+    kind = TABLE[node.op].kind
+    window = next((member for member in nodes if TABLE[member.op].kind is Kind.WINDOW), None)
+    head = TABLE[nodes[0].op].kind
+    if kind is Kind.ELEMENTWISE:
+        # Same elements as the cluster makes already: an epilogue does not broadcast its result to a larger one.
+        before, after = nodes[-1].output, node.output
+        if after.shape != before.shape or after.layout != before.layout:
+            return False
+        return after.layout != PLAIN or head is Kind.ELEMENTWISE or all(_by_rows(v, after) for v in node.inputs)
+    if kind is not Kind.WINDOW or window is not None:
+        return False
+    if head is Kind.DNN:
+        return is_global_average(node) and nodes[0].op == "conv2d" and sums_fit_registers(nodes[0])
+    # Depth first: what stands before the window is computed where it is needed, for each window anew. Worth it while
+    # an element lies in few windows.
+    return all(member.output.layout != PLAIN for member in nodes) and _overlap(node) <= 4
+
+
+def _by_rows(operand: Value, result: Value) -> bool:
+    """Whether `operand` is of the result's shape, one number, or one number per channel: what a matrix kernel's
+    epilogue can load."""
+    axis = 1 if len(result.shape) == 4 and result.shape[2:] == (1, 1) else len(result.shape) - 1
+    shape = (1,) * (len(result.shape) - len(operand.shape)) + operand.shape
+    per_channel = all(size == (result.shape[axis] if i == axis else 1) for i, size in enumerate(shape))
+    return operand.shape == result.shape or operand.type.size == 1 or per_channel
+
+
+def is_global_average(node: Node) -> bool:
+    """Average pooling over the whole plane, to one pixel."""
+    if node.op == "adaptive_avg_pool2d":
+        return node.output.shape[2:] == (1, 1)
+    if node.op != "avg_pool2d" or node.output.shape[2:] != (1, 1):
+        return False
+    whole = pair(node.attributes["kernel_size"]) == node.inputs[0].shape[2:]
+    return whole and not any(pair(node.attributes["padding"])) and node.attributes["divisor_override"] is None
+
+
+# Weights of a block of output channels that stay in the second-level cache while its pixels are gone over.
+CHUNK_BYTES = 192 * 1024
+
+
+def sums_fit_registers(convolution: Node) -> bool:
+    """Whether one pass over the input channels finishes a pixel, so that its value never needs memory.
+
+    The largest register tile is 64 channels wide; beyond CHUNK_BYTES of weights, the kernel goes over them in parts
+    and keeps partial sums in its output.
+    """
+    return 64 * 4 * convolution.inputs[1].type.size // convolution.inputs[1].shape[0] <= CHUNK_BYTES
+
+
+def _overlap(node: Node) -> float:
+    if node.op == "adaptive_avg_pool2d":
+        return 1.0
+    kernel = pair(node.attributes["kernel_size"])
+    stride = pair(node.attributes["stride"] or kernel)
+    return (kernel[0] / stride[0]) * (kernel[1] / stride[1])

@@ -1,0 +1,115 @@
+"""A kernel under construction: its buffers, its text, and how to say an address in C."""
+
+from dataclasses import dataclass
+
+from solkit.ir import PLAIN, Value
+
+Buffer = tuple[Value, "Panels | None"]
+
+
+@dataclass(frozen=True)
+class Panels:
+    """How a matrix kernel wants its weights: panels of `vectors` vectors of output channels, the reduction inside.
+
+    vectors: at most so many vectors side by side (fewer where there are fewer output channels).
+    blocked: the reduction goes over blocks of VLEN input channels, each with all positions of the window inside;
+        otherwise channel by channel.
+    """
+
+    vectors: int
+    blocked: bool
+
+
+class Kernel:
+    """Collects the buffers a cluster reads and writes, and the lines of its function."""
+
+    def __init__(self) -> None:
+        self.buffers: list[Buffer] = []
+        self.constants: list[tuple[str, str, str]] = []  # name, C expression, meaning
+        self.lines: list[str] = []
+        self.depth = 1
+
+    def buffer(self, value: Value, panels: Panels | None = None) -> str:
+        """C name of the buffer that holds `value` (or its weights in panels)."""
+        key = (value, panels)
+        if key not in self.buffers:
+            self.buffers.append(key)
+        return f"b[{self.buffers.index(key)}]"
+
+    def constant(self, name: str, expression: str | int, meaning: str = "") -> str:
+        self.constants.append((name, str(expression), meaning))
+        return name
+
+    def line(self, text: str) -> None:
+        self.lines.append("    " * self.depth + text if text else "")
+
+    def open(self, text: str) -> None:
+        """A line that begins a block."""
+        self.line(f"{text} {{")
+        self.depth += 1
+
+    def close(self) -> None:
+        self.depth -= 1
+        self.line("}")
+
+    def function(self, name: str) -> str:
+        """The C text of the finished kernel: constants, the function, and the number of its tasks."""
+        text = []
+        if self.constants:
+            said = [f"    {key} = {expression}," for key, expression, _ in self.constants]
+            width = max(map(len, said)) + 2
+            notes = (f"/* {meaning} */" if meaning else "" for _, _, meaning in self.constants)
+            rows = (f"{row:{width}}{note}".rstrip() for row, note in zip(said, notes, strict=True))
+            text += ["enum {", *rows, "};", ""]
+        text += [f"const int64_t {name}_tasks = TASKS;", ""]
+        text += [f"void {name}(float *const *b, int64_t task) {{", *self.lines, "}", ""]
+        return "\n".join(text)
+
+
+def plus(*terms: str | int) -> str:
+    """A sum in C, without the zeros."""
+    kept = [str(term) for term in terms if str(term) != "0"]
+    return " + ".join(kept) or "0"
+
+
+def times(factor: str, number: int) -> str:
+    """A product in C, without the ones."""
+    if number == 0 or factor == "0":
+        return "0"
+    if number == 1:
+        return factor
+    return f"({factor}) * {number}" if " " in factor else f"{factor} * {number}"
+
+
+def rows_and_columns(value: Value) -> tuple[int, int]:
+    """Rows and columns of a plane of an image with its halo."""
+    halo = value.layout.halo
+    return value.shape[2] + 2 * halo[0], value.shape[3] + 2 * halo[1]
+
+
+def plane(value: Value, image: str, block: str) -> str:
+    """Offset in floats of a plane of an image: of a block of channels (NCHWc), or of a channel (plain)."""
+    rows, columns = rows_and_columns(value)
+    channels = value.shape[1]
+    size = rows * columns
+    if value.layout.blocked:
+        index = block if image == "0" else f"{image} * SOL_CEIL({channels}, VLEN) + {block}"
+        return f"({index}) * {size} * VLEN" if " " in index else f"{index} * {size} * VLEN"
+    return times(plus(times(image, channels), block), size)
+
+
+def pixel(value: Value, y: str, x: str) -> str:
+    """Offset in pixels within a plane, the halo counted."""
+    halo = value.layout.halo
+    row = plus(y, halo[0])
+    return plus(times(row, rows_and_columns(value)[1]), x, halo[1])
+
+
+def zero_halo(kernel: Kernel, value: Value, image: str, block: str) -> None:
+    """A line that fills the halo of one plane of `value`, if it has one."""
+    if value.layout == PLAIN or value.layout.halo == (0, 0):
+        return
+    lanes = "VLEN" if value.layout.blocked else "1"
+    where = plus(kernel.buffer(value), plane(value, image, block))
+    rows, columns = value.layout.halo
+    kernel.line(f"sol_zero_halo({where}, {value.shape[2]}, {value.shape[3]}, {rows}, {columns}, {lanes});")

@@ -1,0 +1,93 @@
+"""A whole program: one C file per distinct kernel and one with the table of clusters."""
+
+from dataclasses import dataclass
+
+from solkit.clusters import Cluster
+from solkit.codegen.kernel import Buffer, Kernel
+from solkit.codegen.loops import emit_loops
+from solkit.codegen.matrix import emit_matrix
+from solkit.codegen.move import emit_move
+from solkit.ops import TABLE, Kind
+from solkit.target import Target
+
+
+@dataclass
+class Program:
+    """Generated code.
+
+    sources: file name to C text; "program.c" is the table.
+    kernels: for each compiled cluster, in order, the file its function is in.
+    buffers: what the entries of the value table are: values, or weights in panels.
+    """
+
+    sources: dict[str, str]
+    kernels: list[str]
+    buffers: list[Buffer]
+
+
+def emit(cluster: Cluster, target: Target) -> Kernel:
+    """The kernel of one cluster."""
+    kinds = {TABLE[node.op].kind for node in cluster.nodes}
+    if Kind.DNN in kinds:
+        return emit_matrix(cluster, target)
+    if Kind.LAYOUT in kinds:
+        return emit_move(cluster)
+    return emit_loops(cluster)
+
+
+def generate(clusters: list[Cluster], target: Target) -> Program:
+    """C for all compiled clusters (kinds "dnn" and "dfp"), the tile sizes right for `target`.
+
+    Clusters that do the same to other buffers share a function.
+    """
+    functions: dict[str, tuple[str, list[str]]] = {}  # text under a neutral name -> (name, headings)
+    program = Program({}, [], [])
+    rows, tables = [], []
+    for index, cluster in enumerate(c for c in clusters if c.kind in ("dnn", "dfp")):
+        kernel = emit(cluster, target)
+        name, headings = functions.setdefault(kernel.function("kernel"), (f"kernel_{len(functions)}", []))
+        headings.append(_heading(index, cluster))
+        if len(headings) == 1:
+            program.sources[f"{name}.c"] = kernel.function(name)
+            roles = [_role(i, buffer) for i, buffer in enumerate(kernel.buffers)]
+            headings[0] += "\n" + "\n".join(roles)
+        program.kernels.append(f"{name}.c")
+        for buffer in kernel.buffers:
+            if buffer not in program.buffers:
+                program.buffers.append(buffer)
+        values = ", ".join(str(program.buffers.index(buffer)) for buffer in kernel.buffers)
+        tables.append(f"static const int32_t values_{index}[] = {{{values}}};")
+        rows.append(f"    {{{name}, &{name}_tasks, values_{index}, {len(kernel.buffers)}}},")
+    for name, headings in functions.values():
+        comment = "\n * ".join("\n".join(headings).splitlines())
+        program.sources[f"{name}.c"] = f'/* {comment}\n */\n#include "sol.h"\n\n' + program.sources[f"{name}.c"]
+    declared = [f"sol_kernel {name};\nextern const int64_t {name}_tasks;" for name, _ in functions.values()]
+    program.sources["program.c"] = "\n".join(
+        [
+            "/* The clusters of the program, in the order they run, and the values each reads and writes. */",
+            '#include "sol.h"',
+            "",
+            *declared,
+            "",
+            *tables,
+            "",
+            "const int32_t sol_vector_length = VLEN;",
+            "const sol_cluster sol_clusters[] = {",
+            *(rows or ["    {0, 0, 0, 0},"]),
+            "};",
+            "",
+        ]
+    )
+    return program
+
+
+def _heading(index: int, cluster: Cluster) -> str:
+    steps = [
+        f"{node.op}{f' ({node.layer})' if node.layer else ''}" for node in cluster.nodes if node.op != "scalar"
+    ]
+    return f"cluster {index}: {' -> '.join(steps)}"
+
+
+def _role(index: int, buffer: Buffer) -> str:
+    value, panels = buffer
+    return f"  b[{index}]  {value.name} {value.type} {'weights in panels' if panels else value.layout}"

@@ -1,0 +1,200 @@
+"""Seeing what became of a model: its clusters as a table, the generated code, and the time each takes."""
+
+import ctypes
+import html
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+
+from solkit.clusters import Cluster
+from solkit.errors import ConfigError
+from solkit.ir import Value
+from solkit.ops import TABLE
+from solkit.reference import evaluate
+from solkit.runtime.engine import Engine
+from solkit.runtime.weights import Weights
+
+_KINDS = {"dnn": "DNN", "dfp": "DFP", "torch": "PyTorch"}
+
+
+def _flops(cluster: Cluster) -> float:
+    total = 0.0
+    for node in cluster.nodes:
+        if node.op in TABLE and node.op not in ("torch", "scalar", "reorder"):
+            total += node.output.type.size * TABLE[node.op].flops([v.type for v in node.inputs], node.attributes)
+    return total
+
+
+def _layers(cluster: Cluster) -> str:
+    return ", ".join(cluster.layers) or "-"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cluster: its number, kind, operators, layers, what it makes, and how much it computes and moves."""
+
+    number: int
+    kind: str
+    ops: str
+    layers: str
+    result: str
+    mflop: float
+    mbytes: float
+
+
+class Explanation:
+    """What `explain()` gives: rows for people and programs. Prints as a table, shows as one in a notebook."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.clusters = [cluster for cluster in engine.clusters if cluster.kind != "view"]
+        self.rows = [
+            Row(
+                number,
+                _KINDS[cluster.kind],
+                " -> ".join(cluster.ops),
+                _layers(cluster),
+                ", ".join(str(value.type) for value in cluster.outputs),
+                _flops(cluster) / 1e6,
+                sum(value.type.bytes for value in {*cluster.inputs, *cluster.outputs}) / 1e6,
+            )
+            for number, cluster in enumerate(self.clusters)
+        ]
+
+    @property
+    def in_pytorch(self) -> list[tuple[str, str]]:
+        """(operator, layer) of everything solkit has no code for."""
+        return [(c.ops[0], c.nodes[0].layer) for c in self.clusters if c.kind == "torch"]
+
+    def source(self, number: int | None = None) -> str:
+        """The C text of cluster `number` as in the table, or of the whole program.
+
+        Raises:
+            ConfigError: there is no such cluster, or PyTorch runs it.
+        """
+        program = self._engine.program
+        if number is None:
+            return "\n".join(f"// ---- {name}\n{text}" for name, text in program.sources.items())
+        if not 0 <= number < len(self.clusters):
+            raise ConfigError(f"there is no cluster {number}: they go from 0 to {len(self.clusters) - 1}")
+        if self.clusters[number].kind == "torch":
+            raise ConfigError(f"cluster {number} ({self.rows[number].ops}) runs in PyTorch and has no C source")
+        return program.sources[program.kernels[self._native(number)]]
+
+    def _native(self, number: int) -> int:
+        return sum(cluster.kind != "torch" for cluster in self.clusters[:number])
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        head = ("#", "kind", "operators", "layers", "result", "MFLOP", "MB")
+        rows = [
+            (str(r.number), r.kind, r.ops, r.layers, r.result, f"{r.mflop:.1f}", f"{r.mbytes:.2f}") for r in self.rows
+        ]
+        return [head, *rows]
+
+    def _summary(self) -> str:
+        compiled = sum(cluster.kind != "torch" for cluster in self.clusters)
+        left = self.in_pytorch
+        text = f"{compiled} compiled cluster{'' if compiled == 1 else 's'}, arena {self._engine.arena_bytes / 1e6:.2f} MB"
+        if not left:
+            return f"{text}; nothing runs in PyTorch"
+        listed = ", ".join(f"{op} (layer {layer!r})" if layer else op for op, layer in left)
+        return f"{text}; in PyTorch: {listed}"
+
+    def __str__(self) -> str:
+        cells = self._cells()
+        widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+        lines.insert(1, "  ".join("-" * width for width in widths))
+        return "\n".join([*lines, self._summary()])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        head, *rows = self._cells()
+        return html_table(head, rows, self._summary())
+
+
+def html_table(head: tuple[str, ...], rows: list[tuple[str, ...]], caption: str) -> str:
+    """A table for a notebook."""
+    top = "".join(f'<th scope="col" style="text-align:left">{html.escape(cell)}</th>' for cell in head)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in row) + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<table><caption style="text-align:left">{html.escape(caption)}</caption>'
+        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Median milliseconds of one cluster in solkit, and of the same layers one by one in PyTorch."""
+
+    number: int
+    ops: str
+    layers: str
+    solkit_ms: float
+    pytorch_ms: float
+
+
+class Profile(list[Timing]):
+    """Timings of all compiled clusters, in order. Prints as a table."""
+
+    _HEAD = ("#", "operators", "layers", "solkit ms", "PyTorch ms", "ratio")
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        def row(number: str, ops: str, layers: str, ours: float, theirs: float) -> tuple[str, ...]:
+            return (number, ops, layers, f"{ours:.3f}", f"{theirs:.3f}", f"{theirs / ours:.2f}" if ours else "-")
+
+        rows = [row(str(t.number), t.ops, t.layers, t.solkit_ms, t.pytorch_ms) for t in self]
+        return [*rows, row("", "sum", "", sum(t.solkit_ms for t in self), sum(t.pytorch_ms for t in self))]
+
+    def __str__(self) -> str:
+        cells = [self._HEAD, *self._cells()]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(self._HEAD))]
+        lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html_table(self._HEAD, self._cells(), "Median time of each cluster, beside PyTorch's for the same layers")
+
+
+def profile(engine: Engine, inputs: list[torch.Tensor], weights: Weights, runs: int) -> Profile:
+    """Time each compiled cluster over `runs` calls, then the same operators, one by one, in PyTorch."""
+    natives = [cluster for cluster in engine.clusters if cluster.kind in ("dnn", "dfp")]
+    ours = _time_clusters(engine, inputs, weights, runs, len(natives))
+    known: dict[Value, torch.Tensor] = {**weights.tensors, **dict(zip(engine.graph.inputs, inputs, strict=True))}
+    theirs: dict[Cluster, float] = {}
+    with torch.no_grad():
+        for cluster in engine.clusters:
+            nodes = [node for node in cluster.nodes if node.op != "scalar"]
+            evaluate(nodes, known, torch.float32)
+            times = []
+            for _ in range(runs if cluster.kind in ("dnn", "dfp") else 0):
+                start = time.perf_counter()
+                evaluate(nodes, known, torch.float32)
+                times.append(time.perf_counter() - start)
+            theirs[cluster] = statistics.median(times) if times else 0.0
+    shown = [cluster for cluster in engine.clusters if cluster.kind != "view"]
+    return Profile(
+        Timing(shown.index(cluster), " -> ".join(cluster.ops), _layers(cluster), 1e3 * mine, 1e3 * theirs[cluster])
+        for cluster, mine in zip(natives, ours, strict=True)
+    )
+
+
+def _time_clusters(engine: Engine, inputs: list[torch.Tensor], weights: Weights, runs: int, count: int) -> list[float]:
+    samples: list[list[float]] = []
+    for _ in range(3):
+        engine.run(inputs, weights)
+    for _ in range(runs):
+        seconds = (ctypes.c_double * max(1, count))()
+        engine.run(inputs, weights, seconds)
+        samples.append(list(seconds)[:count])
+    return [statistics.median(times) for times in zip(*samples, strict=True)] if count else []
+
+

@@ -1,0 +1,34 @@
+"""The passes, in the order they run. Each takes a graph and changes it in place; each may be run again safely."""
+
+from collections.abc import Callable
+
+from solkit.config import log
+from solkit.ir import Graph, verify
+from solkit.passes.batch_norm import fold_batch_norm
+from solkit.passes.clean import drop_identities, remove_dead_code
+from solkit.passes.layout import choose_layouts
+from solkit.passes.reorder import relu_after_max_pool
+
+PASSES: tuple[Callable[[Graph], None], ...] = (
+    drop_identities,  # dropout, copies, x * 1
+    fold_batch_norm,  # into the convolution before it, else two element-wise operations
+    relu_after_max_pool,  # the pool leaves a quarter of the elements to the ReLU
+    remove_dead_code,
+    choose_layouts,  # NCHWc where convolutions and pools are, with the moves in and out
+)
+
+
+def optimize(graph: Graph, check: bool | None = None) -> None:
+    """Run all passes over `graph`.
+
+    Args:
+        check: verify the graph after each pass; by default when the log is at DEBUG or below.
+    Raises:
+        GraphError: a pass broke an invariant (only with `check`).
+    """
+    check = log.isEnabledFor(10) if check is None else check
+    for run in PASSES:
+        run(graph)
+        log.debug("after %s: %d nodes", run.__name__, len(graph.nodes))
+        if check:
+            verify(graph)

@@ -1,0 +1,58 @@
+"""Every operator in PyTorch: runs a graph, or one node of it, at any floating-point precision.
+
+Weights are computed here when they change, and every pass and kernel is checked against it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from solkit.ir import Graph, Node, Value
+from solkit.ir.serialize import Ref
+from solkit.ops import TABLE
+
+
+def run_node(node: Node, inputs: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    """One node on these tensors; as many results as it has outputs."""
+    inputs = list(inputs)
+    if node.op != "torch":
+        return [TABLE[node.op].reference(inputs, node.attributes)]
+    args, kwargs = pytree.tree_map_only(Ref, lambda ref: inputs[ref], (node.attributes["args"], node.attributes["kwargs"]))
+    made = overload(node.attributes["target"])(*args, **kwargs)
+    return list(made) if node.attributes["several"] else [made]
+
+
+def overload(name: str) -> Any:
+    """The ATen overload called "namespace.operator.overload"."""
+    found = torch.ops
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def evaluate(nodes: Iterable[Node], known: dict[Value, torch.Tensor], dtype: torch.dtype) -> None:
+    """Run `nodes` in order, adding what they make to `known`. Floating-point tensors are taken to `dtype` first."""
+    for node in nodes:
+        inputs = [_at(known[value], dtype) for value in node.inputs]
+        known.update(zip(node.outputs, run_node(node, inputs), strict=True))
+
+
+def _at(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def run(
+    graph: Graph,
+    inputs: Iterable[torch.Tensor],
+    parameters: Mapping[str, torch.Tensor],
+    dtype: torch.dtype = torch.float64,
+) -> list[torch.Tensor]:
+    """The whole graph, floating point at `dtype`."""
+    known: dict[Value, torch.Tensor] = dict(zip(graph.inputs, inputs, strict=True))
+    known.update({value: parameters[name] for name, value in graph.parameters.items()})
+    known.update({value: tensor for value, tensor in graph.constants.values()})
+    with torch.no_grad():
+        evaluate(graph.nodes, known, dtype)
+    return [known[value] for value in graph.outputs]

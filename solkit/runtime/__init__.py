@@ -1,0 +1,1 @@
+"""Running compiled models: the library, the weights, the memory, the steps of a call."""

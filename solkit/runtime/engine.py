@@ -1,0 +1,203 @@
+"""The steps of one call: compiled clusters in runs of as many as stand together, and PyTorch for the rest."""
+
+import ctypes
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from solkit.clusters import Cluster
+from solkit.codegen import Program
+from solkit.config import config
+from solkit.ir import Graph, Value
+from solkit.reference import run_node
+from solkit.runtime.library import Library, runtime
+from solkit.runtime.memory import Interval, plan
+from solkit.runtime.weights import Weights
+
+
+@dataclass
+class Native:
+    """Compiled clusters first to last - 1, by their place in the program; `reads`: values that PyTorch made."""
+
+    first: int
+    last: int
+    reads: list[Value] = field(default_factory=list)
+
+
+@dataclass
+class Torch:
+    """A cluster that PyTorch runs."""
+
+    cluster: Cluster
+
+
+class _Context:
+    """What one call at a time needs: an arena, and the table of addresses that kernels are given."""
+
+    def __init__(self, arena_bytes: int, entries: int) -> None:
+        self.arena = torch.empty(arena_bytes + 64, dtype=torch.uint8)
+        self.base = -self.arena.data_ptr() % 64
+        self.table = (ctypes.c_void_p * max(1, entries))()
+        self.weights: Weights | None = None
+
+
+class Engine:
+    """A compiled model without its module: tensors in, tensors out. Several threads may call it at once."""
+
+    def __init__(self, graph: Graph, clusters: list[Cluster], program: Program) -> None:
+        self.graph, self.clusters, self.program = graph, clusters, program
+        self.library, self.runtime = Library(program), runtime()
+        self._root = _roots(clusters)
+        self._entries: dict[Value, list[int]] = {}
+        for index, (value, _) in enumerate(program.buffers):
+            self._entries.setdefault(self._root.get(value, value), []).append(index)
+        self._weights = graph.weight_values()
+        self._outputs = self._fresh_outputs()
+        self._offsets, self.arena_bytes = self._plan_memory()
+        self.steps = self._steps()
+        self._free: list[_Context] = []
+
+    # -- made once ----------------------------------------------------------------------------------------------------
+
+    def _of(self, value: Value) -> Value:
+        return self._root.get(value, value)
+
+    def _fresh_outputs(self) -> set[Value]:
+        """Results that compiled code writes straight into the tensors the caller gets."""
+        native = {value for cluster in self.clusters if cluster.kind in ("dnn", "dfp") for value in cluster.outputs}
+        return {self._of(value) for value in self.graph.outputs} & native
+
+    def _plan_memory(self) -> tuple[dict[Value, int], int]:
+        first: dict[Value, int] = {}
+        last: dict[Value, int] = {}
+        for step, cluster in enumerate(self.clusters):
+            for value in map(self._of, [*cluster.inputs, *cluster.outputs]):
+                last[value] = step
+            if cluster.kind in ("dnn", "dfp"):
+                first.update((value, step) for value in cluster.outputs if value not in self._outputs)
+        values = list(first)
+        length = self.library.vector_length
+        sizes = [4 * value.layout.elements(value.shape, length) for value in values]
+        intervals = [Interval(size, first[v], last[v]) for v, size in zip(values, sizes, strict=True)]
+        offsets, total = plan(intervals)
+        return dict(zip(values, offsets, strict=True)), total
+
+    def _steps(self) -> list[Native | Torch]:
+        steps: list[Native | Torch] = []
+        native = 0
+        made_by_torch: set[Value] = set()
+        for cluster in self.clusters:
+            if cluster.kind == "torch":
+                steps.append(Torch(cluster))
+                made_by_torch.update(cluster.outputs)
+            elif cluster.kind in ("dnn", "dfp"):
+                if not steps or not isinstance(steps[-1], Native):
+                    steps.append(Native(native, native))
+                native += 1
+                steps[-1].last = native
+                reads = [self._of(v) for v in cluster.inputs if self._of(v) in made_by_torch]
+                steps[-1].reads += [v for v in reads if v not in steps[-1].reads]
+        return steps
+
+    def bind(self, parameters: Mapping[str, torch.Tensor]) -> Weights:
+        """Weights for this state of the parameters, by their PyTorch names."""
+        return Weights(self.graph, self.program.buffers, parameters, self.library.vector_length, self.runtime)
+
+    # -- at each call -------------------------------------------------------------------------------------------------
+
+    def run(self, inputs: list[torch.Tensor], weights: Weights, seconds: ctypes.Array | None = None) -> list[torch.Tensor]:
+        """One call. Inputs are contiguous CPU tensors of the graph's types.
+
+        Args:
+            seconds: float64 array with an entry for each compiled cluster, to which its time is added.
+        """
+        try:
+            context = self._free.pop()
+        except IndexError:
+            context = _Context(self.arena_bytes, len(self.program.buffers))
+            self._place_arena(context)
+        if context.weights is not weights:
+            for index, address in weights.addresses.items():
+                context.table[index] = address
+            context.weights = weights
+        try:
+            return self._run(context, inputs, weights, seconds)
+        finally:
+            self._free.append(context)
+
+    def _place_arena(self, context: _Context) -> None:
+        start = context.arena.data_ptr() + context.base
+        for value, offset in self._offsets.items():
+            for index in self._entries.get(value, ()):
+                context.table[index] = start + offset
+
+    def _run(
+        self,
+        context: _Context,
+        inputs: list[torch.Tensor],
+        weights: Weights,
+        seconds: ctypes.Array | None,
+    ) -> list[torch.Tensor]:
+        tensors = dict(zip(self.graph.inputs, inputs, strict=True))
+        for value in self._outputs:
+            tensors[value] = torch.empty(value.shape, dtype=value.type.dtype)
+        for value, tensor in tensors.items():
+            self._point(context, value, tensor)
+        threads = config["threads"] or torch.get_num_threads()
+        for step in self.steps:
+            if isinstance(step, Torch):
+                self._run_torch(step.cluster, context, tensors, weights)
+                continue
+            for value in step.reads:
+                if not tensors[value].is_contiguous():
+                    tensors[value] = tensors[value].contiguous()
+                self._point(context, value, tensors[value])
+            self.runtime.run(
+                self.runtime.pool(), self.library.clusters, context.table, step.first, step.last, threads, seconds
+            )
+        return [self._result(value, context, tensors, weights) for value in self.graph.outputs]
+
+    def _point(self, context: _Context, value: Value, tensor: torch.Tensor) -> None:
+        for index in self._entries.get(value, ()):
+            context.table[index] = tensor.data_ptr()
+
+    def _tensor(
+        self, value: Value, context: _Context, tensors: dict[Value, torch.Tensor], weights: Weights
+    ) -> torch.Tensor:
+        """`value` as a tensor: the caller's, PyTorch's, a weight, or a view of the arena."""
+        root = self._of(value)
+        if root in tensors:
+            return tensors[root].reshape(value.shape) if root is not value else tensors[root]
+        if root in weights.tensors:
+            return weights.tensors[root].reshape(value.shape)
+        start = context.base + self._offsets[root]
+        return context.arena[start : start + root.type.bytes].view(root.type.dtype).view(value.shape)
+
+    def _run_torch(
+        self, cluster: Cluster, context: _Context, tensors: dict[Value, torch.Tensor], weights: Weights
+    ) -> None:
+        (node,) = cluster.nodes
+        made = run_node(node, [self._tensor(value, context, tensors, weights) for value in node.inputs])
+        arena = context.arena.untyped_storage().data_ptr()
+        for value, tensor in zip(node.outputs, made, strict=True):
+            # A view of the arena would change with the next cluster that gets these bytes.
+            tensors[value] = tensor.clone() if tensor.untyped_storage().data_ptr() == arena else tensor
+
+    def _result(
+        self, value: Value, context: _Context, tensors: dict[Value, torch.Tensor], weights: Weights
+    ) -> torch.Tensor:
+        tensor = self._tensor(value, context, tensors, weights)
+        root = self._of(value)
+        # The caller may write into what it gets, so an input or a weight handed through is copied.
+        return tensor.clone() if root in self._weights or root in self.graph.inputs else tensor
+
+
+def _roots(clusters: list[Cluster]) -> dict[Value, Value]:
+    """For each value that is a view of another, the one whose memory it is."""
+    root: dict[Value, Value] = {}
+    for cluster in clusters:
+        if cluster.kind == "view":
+            (node,) = cluster.nodes
+            root[node.output] = root.get(node.inputs[0], node.inputs[0])
+    return root

@@ -1,0 +1,79 @@
+"""Compiled code in this process: the runtime (one thread pool for all models) and the programs."""
+
+import ctypes
+import functools
+from pathlib import Path
+
+from solkit import __version__, cache
+from solkit.codegen import Program
+from solkit.config import log
+from solkit.errors import ToolchainError
+from solkit.target import host
+from solkit.toolchain import FLAGS, build_library, find_compiler, kernels
+
+_LIBRARY = "library.so"
+
+
+def _compiled(sources: dict[str, str]) -> Path:
+    """Path of the shared library these sources make, from the cache or fresh. Everything that could change the machine
+    code is part of the key."""
+    compiler, target = find_compiler(), host()
+    headers = sorted(kernels().glob("*.h"))
+    key = cache.key_of(
+        *("library", __version__, *compiler.command, compiler.description, *FLAGS, target.name, *target.features),
+        *(text for path in headers for text in (path.name, path.read_text())),
+        *(text for item in sorted(sources.items()) for text in item),
+    )
+
+    def fill(folder: Path) -> None:
+        log.info("compiling %d files with %s", len(sources), compiler.description)
+        build_library(sources, folder / _LIBRARY)
+
+    return cache.make(key, fill) / _LIBRARY
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise ToolchainError(
+            f"the compiled library {path} cannot be loaded ({error}); if its folder forbids running code (noexec), "
+            "set SOL_CACHE_DIR to another"
+        ) from error
+
+
+class Runtime:
+    """The C runtime: kernels/compute/runtime.c."""
+
+    def __init__(self) -> None:
+        self._library = _load(_compiled({"runtime.c": (kernels() / "runtime.c").read_text()}))
+        pointer, number = ctypes.c_void_p, ctypes.c_int
+        self.pool = self._function("sol_pool_get", pointer)
+        self.run = self._function("sol_run", None, pointer, pointer, pointer, number, number, number, pointer)
+        self.memory_get = self._function("sol_memory_get", pointer, ctypes.c_int64)
+        self.memory_free = self._function("sol_memory_free", None, pointer)
+
+    def _function(self, name: str, result: type | None, *arguments: type) -> ctypes._CFuncPtr:
+        function = getattr(self._library, name)
+        function.restype, function.argtypes = result, arguments
+        return function
+
+
+@functools.cache
+def runtime() -> Runtime:
+    """The runtime of this process, compiled on first use.
+
+    Raises:
+        ToolchainError: there is no working compiler, or the result cannot be loaded.
+    """
+    return Runtime()
+
+
+class Library:
+    """A compiled program: the address of its table of clusters, and the vector length it was compiled for."""
+
+    def __init__(self, program: Program) -> None:
+        self.path = _compiled(program.sources)
+        self._library = _load(self.path)
+        self.clusters = ctypes.addressof(ctypes.c_char.in_dll(self._library, "sol_clusters"))
+        self.vector_length = ctypes.c_int32.in_dll(self._library, "sol_vector_length").value
