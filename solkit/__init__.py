@@ -1,10 +1,10 @@
 """solkit: a compact optimizer for neural networks on CPUs, after NEC's SOL.
 
-    import solkit as sol
+import solkit as sol
 
-    sol_model = sol.optimize(model, x)
-    y = sol_model(x)
-    print(sol_model.explain())
+sol_model = sol.optimize(model, x)
+y = sol_model(x)
+print(sol_model.explain())
 """
 
 __version__ = "0.1.0"

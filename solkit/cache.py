@@ -151,6 +151,11 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def drop(key: str) -> None:
+    """Forget the entry `key`."""
+    _remove(directory() / key)
+
+
 def clear() -> None:
     """Remove everything solkit has cached. Libraries that are loaded stay usable."""
     for entry in directory().iterdir():

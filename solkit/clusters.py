@@ -7,7 +7,7 @@ pooling too; pooling takes the element-wise operators before and behind it; elem
 
 from dataclasses import dataclass, field
 
-from solkit.ir import PLAIN, Graph, Node, Value
+from solkit.ir import Graph, Node, Value
 from solkit.ops import TABLE, Kind
 from solkit.ops.operator import pair
 
@@ -129,16 +129,16 @@ def _fuses(nodes: list[Node], node: Node) -> bool:
     if kind is Kind.ELEMENTWISE:
         # Same elements as the cluster makes already: an epilogue does not broadcast its result to a larger one.
         before, after = nodes[-1].output, node.output
-        if after.shape != before.shape or after.layout != before.layout:
+        if after.shape != before.shape or after.layout.blocked != before.layout.blocked:
             return False
-        return after.layout != PLAIN or head is Kind.ELEMENTWISE or all(_by_rows(v, after) for v in node.inputs)
+        return after.layout.blocked or head is Kind.ELEMENTWISE or all(_by_rows(v, after) for v in node.inputs)
     if kind is not Kind.WINDOW or window is not None:
         return False
     if head is Kind.DNN:
         return is_global_average(node) and nodes[0].op == "conv2d" and sums_fit_registers(nodes[0])
     # Depth first: what stands before the window is computed where it is needed, for each window anew. Worth it while
     # an element lies in few windows.
-    return all(member.output.layout != PLAIN for member in nodes) and _overlap(node) <= 4
+    return all(member.output.layout.blocked for member in nodes) and _overlap(node) <= 4
 
 
 def _by_rows(operand: Value, result: Value) -> bool:

@@ -96,7 +96,9 @@ class Explanation:
     def _summary(self) -> str:
         compiled = sum(cluster.kind != "torch" for cluster in self.clusters)
         left = self.in_pytorch
-        text = f"{compiled} compiled cluster{'' if compiled == 1 else 's'}, arena {self._engine.arena_bytes / 1e6:.2f} MB"
+        text = (
+            f"{compiled} compiled cluster{'' if compiled == 1 else 's'}, arena {self._engine.arena_bytes / 1e6:.2f} MB"
+        )
         if not left:
             return f"{text}; nothing runs in PyTorch"
         listed = ", ".join(f"{op} (layer {layer!r})" if layer else op for op, layer in left)
@@ -105,7 +107,9 @@ class Explanation:
     def __str__(self) -> str:
         cells = self._cells()
         widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+        ]
         lines.insert(1, "  ".join("-" * width for width in widths))
         return "\n".join([*lines, self._summary()])
 
@@ -161,7 +165,9 @@ class Profile(list[Timing]):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return html_table(self._HEAD, self._cells(), "Median time of each cluster, beside PyTorch's for the same layers")
+        return html_table(
+            self._HEAD, self._cells(), "Median time of each cluster, beside PyTorch's for the same layers"
+        )
 
 
 def profile(engine: Engine, inputs: list[torch.Tensor], weights: Weights, runs: int) -> Profile:
@@ -196,5 +202,3 @@ def _time_clusters(engine: Engine, inputs: list[torch.Tensor], weights: Weights,
         engine.run(inputs, weights, seconds)
         samples.append(list(seconds)[:count])
     return [statistics.median(times) for times in zip(*samples, strict=True)] if count else []
-
-

@@ -48,9 +48,7 @@ class Signature:
         flat, tree = pytree.tree_flatten((args, kwargs))
         for index, item in enumerate(flat):
             _check_tensor(index, item)
-        leaves = (
-            (tuple(item.shape), item.dtype) if isinstance(item, torch.Tensor) else item for item in flat
-        )
+        leaves = ((tuple(item.shape), item.dtype) if isinstance(item, torch.Tensor) else item for item in flat)
         return cls(tree, tuple(leaves))
 
     def tensors(self, args: tuple, kwargs: dict[str, Any]) -> list[torch.Tensor]:

@@ -111,7 +111,9 @@ class SolModule(torch.nn.Module):
                 tensor = module._parameters.get(last)
                 tensor = module._buffers.get(last) if tensor is None else tensor
             if tensor is None:
-                raise ModelError(f"the parameter {name!r} is gone since the model was optimized: call sol.optimize again")
+                raise ModelError(
+                    f"the parameter {name!r} is gone since the model was optimized: call sol.optimize again"
+                )
             found[name] = tensor
         return found
 
@@ -195,7 +197,9 @@ def _with_gradient(module: SolModule, args: tuple, kwargs: dict[str, Any]) -> An
 
 class _Compiled(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, module: SolModule, flat: list, tree: Any, where: list[int], count: int, *tensors: Any) -> tuple:
+    def forward(
+        ctx: Any, module: SolModule, flat: list, tree: Any, where: list[int], count: int, *tensors: Any
+    ) -> tuple:
         ctx.module, ctx.flat, ctx.tree, ctx.where, ctx.count = module, flat, tree, where, count
         ctx.save_for_backward(*tensors)
         args, kwargs = pytree.tree_unflatten(flat, tree)

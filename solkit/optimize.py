@@ -56,8 +56,9 @@ def optimize(model: torch.nn.Module, *inputs: Any, kwargs: dict[str, Any] | None
         made = _from_cache(model, signature, kept)
         if made is not None and _agrees(made, args, kwargs):
             return made
-        log.warning("the captured graph of %s is out of date; capturing it again", type(model).__name__)
-        key = None
+        if made is not None:
+            log.warning("the kept graph of %s no longer fits it; capturing it again", type(model).__name__)
+        cache.drop(key)
     made = _compile(model, signature, *_capture(model, args, kwargs, key))
     if not _agrees(made, args, kwargs):
         raise NumericsError(

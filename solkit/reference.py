@@ -19,7 +19,9 @@ def run_node(node: Node, inputs: Iterable[torch.Tensor]) -> list[torch.Tensor]:
     inputs = list(inputs)
     if node.op != "torch":
         return [TABLE[node.op].reference(inputs, node.attributes)]
-    args, kwargs = pytree.tree_map_only(Ref, lambda ref: inputs[ref], (node.attributes["args"], node.attributes["kwargs"]))
+    args, kwargs = pytree.tree_map_only(
+        Ref, lambda ref: inputs[ref], (node.attributes["args"], node.attributes["kwargs"])
+    )
     made = overload(node.attributes["target"])(*args, **kwargs)
     return list(made) if node.attributes["several"] else [made]
 

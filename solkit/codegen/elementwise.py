@@ -33,7 +33,9 @@ class Place(ABC):
 
     def store(self, value: Value, vector: str) -> str:
         where = plus(self.kernel.buffer(value), self.address(value))
-        return f"vf_store({where}, {vector});" if self._whole(value) else f"vf_store_n({where}, {vector}, {self.lanes});"
+        return (
+            f"vf_store({where}, {vector});" if self._whole(value) else f"vf_store_n({where}, {vector}, {self.lanes});"
+        )
 
     def _whole(self, value: Value) -> bool:
         return value.layout.blocked

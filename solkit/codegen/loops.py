@@ -196,5 +196,3 @@ def _collapse(shape: tuple[int, ...], values: list[Value]) -> tuple[list[int], d
     if not sizes:
         sizes, merged = [1], {value: [1] for value in values}
     return sizes, {value: tuple(steps) for value, steps in merged.items()}
-
-

@@ -221,10 +221,7 @@ class _Matrix:
         if self.bias is not None:
             bias = f"vf_load_n({k.buffer(self.bias)} + (group * VECTORS + v) * VLEN, lanes[v])"
             k.line("vf bias[VECTORS];")
-            k.line(
-                "UNROLL for (int v = 0; v < VECTORS; v++) "
-                f"bias[v] = lanes[v] > 0 ? {bias} : vf_set1(0.0f);"
-            )
+            k.line(f"UNROLL for (int v = 0; v < VECTORS; v++) bias[v] = lanes[v] > 0 ? {bias} : vf_set1(0.0f);")
             start = "bias[v]"
         if self._in_chunks:
             place = self._place()
@@ -271,4 +268,3 @@ class _Matrix:
         chain = Chain(k, self.elementwise, place, {self.pool.output: "mean"})
         k.line(place.store(self._stored, chain.vector(self._stored)))
         k.close()
-

@@ -82,9 +82,7 @@ def generate(clusters: list[Cluster], target: Target) -> Program:
 
 
 def _heading(index: int, cluster: Cluster) -> str:
-    steps = [
-        f"{node.op}{f' ({node.layer})' if node.layer else ''}" for node in cluster.nodes if node.op != "scalar"
-    ]
+    steps = [f"{node.op}{f' ({node.layer})' if node.layer else ''}" for node in cluster.nodes if node.op != "scalar"]
     return f"cluster {index}: {' -> '.join(steps)}"
 
 

@@ -48,7 +48,9 @@ def fingerprint(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> 
 def _own_source() -> str:
     """The frontend and the operator table decide what a graph looks like, so their text is part of the key."""
     folder = Path(__file__).parent
-    return cache.key_of(*(path.read_bytes() for path in sorted([*folder.glob("*.py"), *folder.parent.glob("ops/*.py")])))
+    return cache.key_of(
+        *(path.read_bytes() for path in sorted([*folder.glob("*.py"), *folder.parent.glob("ops/*.py")]))
+    )
 
 
 class _Walk:
@@ -186,5 +188,3 @@ def _tensor(tensor: torch.Tensor | None) -> str:
     if tensor.device.type != "cpu" or tensor.layout != torch.strided:
         raise _Unknown
     return f"{tuple(tensor.shape)} {tensor.dtype} {type(tensor).__name__}"
-
-

@@ -21,7 +21,6 @@ from solkit.ops import BY_ATEN, Kind, Operator
 from solkit.ops.operator import pair
 
 
-
 def capture(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[Graph, Any, list[Any]]:
     """Capture `model` in evaluation mode, for inputs of these shapes and dtypes.
 

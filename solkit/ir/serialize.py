@@ -30,7 +30,8 @@ def encode(item: Any) -> Any:
     if item is None or isinstance(item, (bool, int, float, str)):
         return item
     if isinstance(item, (list, tuple)):
-        return {type(item).__name__: [encode(part) for part in item]}
+        kind = "tuple" if isinstance(item, tuple) else "list"  # torch.fx has list classes of its own
+        return {kind: [encode(part) for part in item]}
     if isinstance(item, dict) and all(isinstance(key, str) for key in item):
         return {"dict": {key: encode(part) for key, part in item.items()}}
     if type(item) in _NAMED:

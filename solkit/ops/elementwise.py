@@ -95,8 +95,7 @@ ELEMENTWISE = (
     ),
     _row(
         "hardswish",
-        "vf_mul({0}, vf_min(vf_set1(1.0f), vf_max(vf_set1(0.0f), "
-        "vf_fma({0}, vf_set1(1.0f / 6.0f), vf_set1(0.5f)))))",
+        "vf_mul({0}, vf_min(vf_set1(1.0f), vf_max(vf_set1(0.0f), vf_fma({0}, vf_set1(1.0f / 6.0f), vf_set1(0.5f)))))",
         "hardswish.default",
     ),
     _row("exp", "vf_exp({0})", "exp.default", flops=16),

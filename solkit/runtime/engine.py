@@ -106,7 +106,9 @@ class Engine:
 
     # -- at each call -------------------------------------------------------------------------------------------------
 
-    def run(self, inputs: list[torch.Tensor], weights: Weights, seconds: ctypes.Array | None = None) -> list[torch.Tensor]:
+    def run(
+        self, inputs: list[torch.Tensor], weights: Weights, seconds: ctypes.Array | None = None
+    ) -> list[torch.Tensor]:
         """One call. Inputs are contiguous CPU tensors of the graph's types.
 
         Args:

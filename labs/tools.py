@@ -1,0 +1,36 @@
+"""The programs from outside that some parts use, where they are, and how to install them."""
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Tool:
+    programs: tuple[str, ...]  # the names it goes by, the best first
+    use: str
+    fix: str
+
+
+TOOLS = {
+    "chromium": Tool(
+        ("chromium", "chromium-browser", "google-chrome"), "tests in a browser", "sudo apt-get install chromium"
+    ),
+    "mpi": Tool(("mpiexec", "mpirun"), "more than one process", f"{sys.executable} -m pip install mpi4py mpich"),
+    "qemu": Tool(
+        ("qemu-aarch64-static", "qemu-aarch64"),
+        "running arm64 code on this machine",
+        "sudo apt-get install qemu-user-static libc6-arm64-cross",
+    ),
+    "slurm": Tool(("sbatch",), "jobs on a cluster", "log in to a cluster that has Slurm; a laptop needs none"),
+}
+
+
+def find(name: str) -> Path | None:
+    """Return the path of the program, in this Python's own environment or on the PATH; None when it is missing."""
+    own = os.path.dirname(sys.executable)  # an environment that is used without being activated
+    search = os.pathsep.join([own, os.environ.get("PATH", os.defpath)])
+    paths = (shutil.which(program, path=search) for program in TOOLS[name].programs)
+    return next((Path(path) for path in paths if path), None)
