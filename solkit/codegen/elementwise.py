@@ -50,15 +50,13 @@ class Pixel(Place):
 
     def address(self, value: Value) -> str:
         if value.layout.blocked:
-            inside = pixel(value, self.y, self.x)
-            inside = f"({inside}) * VLEN" if " " in inside else inside if inside == "0" else f"{inside} * VLEN"
-            return plus(plane(value, self.image, self.block), inside)
+            return plus(plane(value, self.image, self.block), pixel(value, self.y, self.x))
         if self.broadcasts(value):
             return "0"
         # A number per channel, and per image where the value has more than one.
         channels = value.type.size if len(value.shape) < 4 or value.shape[0] == 1 else value.shape[1]
         image = times(self.image, channels) if value.type.size > channels else "0"
-        return plus(image, f"{self.block} * VLEN")
+        return plus(image, times(self.block, "VLEN"))
 
     def broadcasts(self, value: Value) -> bool:
         return value.type.size == 1 and not value.layout.blocked
@@ -75,7 +73,7 @@ class Row(Place):
         if self.broadcasts(value):
             return "0"
         row = times(self.row, self.features) if value.type.size > self.features else "0"
-        return plus(row, f"{self.block} * VLEN")
+        return plus(row, times(self.block, "VLEN"))
 
     def broadcasts(self, value: Value) -> bool:
         return value.type.size == 1 and self.features > 1

@@ -72,13 +72,22 @@ def plus(*terms: str | int) -> str:
     return " + ".join(kept) or "0"
 
 
-def times(factor: str, number: int) -> str:
-    """A product in C, without the ones."""
-    if number == 0 or factor == "0":
+def times(*factors: str | int) -> str:
+    """A product in C, without the ones; 0 if a factor is."""
+    kept = [str(factor) for factor in factors if str(factor) != "1"]
+    if "0" in kept:
         return "0"
-    if number == 1:
-        return factor
-    return f"({factor}) * {number}" if " " in factor else f"{factor} * {number}"
+    return " * ".join(map(_factor, kept)) or "1" if len(kept) > 1 else "".join(kept) or "1"
+
+
+def _factor(text: str) -> str:
+    """`text` in brackets, if it is a sum or a quotient that has none around it."""
+    depth = 0
+    for position, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if depth == 0 and letter in "+-/%" and text[max(position - 1, 0)] == " ":
+            return f"({text})"
+    return text
 
 
 def rows_and_columns(value: Value) -> tuple[int, int]:
@@ -90,19 +99,17 @@ def rows_and_columns(value: Value) -> tuple[int, int]:
 def plane(value: Value, image: str, block: str) -> str:
     """Offset in floats of a plane of an image: of a block of channels (NCHWc), or of a channel (plain)."""
     rows, columns = rows_and_columns(value)
-    channels = value.shape[1]
-    size = rows * columns
+    channels, unit = value.shape[1], "1"
     if value.layout.blocked:
-        index = block if image == "0" else f"{image} * SOL_CEIL({channels}, VLEN) + {block}"
-        return f"({index}) * {size} * VLEN" if " " in index else f"{index} * {size} * VLEN"
-    return times(plus(times(image, channels), block), size)
+        channels, unit = f"SOL_CEIL({channels}, VLEN)", "VLEN"
+    return times(plus(times(image, channels), block), rows * columns, unit)
 
 
 def pixel(value: Value, y: str, x: str) -> str:
-    """Offset in pixels within a plane, the halo counted."""
+    """Offset in floats of a pixel within its plane, the halo counted."""
     halo = value.layout.halo
-    row = plus(y, halo[0])
-    return plus(times(row, rows_and_columns(value)[1]), x, halo[1])
+    inside = plus(times(plus(y, halo[0]), rows_and_columns(value)[1]), x, halo[1])
+    return times(inside, "VLEN" if value.layout.blocked else 1)
 
 
 def zero_halo(kernel: Kernel, value: Value, image: str, block: str) -> None:

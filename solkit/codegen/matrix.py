@@ -19,6 +19,9 @@ from solkit.ops import TABLE, Kind
 from solkit.ops.operator import pair
 from solkit.target import Target
 
+EACH_PIXEL = "UNROLL for (int p = 0; p < PIXELS; p++)"
+EACH_VECTOR = "UNROLL for (int v = 0; v < VECTORS; v++)"
+BLOCK = "(group * VECTORS + v)"
 TASKS_WANTED = 16  # enough pieces for a few threads to share evenly
 
 
@@ -79,27 +82,27 @@ class _Matrix:
     def emit(self) -> Kernel:
         k = self.kernel
         reduction = self._convolution() if self.image else self._linear()
-        panels = Panels(self.vectors, self.image and self.x.layout.blocked)
         k.buffer(self.x)
-        weights = k.buffer(self.weight, panels)
+        weights = k.buffer(self.weight, Panels(self.vectors, self.image and self.x.layout.blocked))
         self._constants(reduction)
-        k.line("const int64_t group = task / (IMAGES * PARTS), n = task / PARTS % IMAGES, part = task % PARTS;")
+        self._task()
         rows = self.weight.type.size // self.channels
         k.line(f"const float *const weights = {weights} + group * {rows} * VECTORS * VLEN;")
-        self._block_lanes()
+        self._lanes_and_bias()
         if self.pool is not None:
             k.line("vf sum[VECTORS];")
-            k.line("UNROLL for (int v = 0; v < VECTORS; v++) sum[v] = vf_set1(0.0f);")
+            k.line(f"{EACH_VECTOR} sum[v] = vf_set1(0.0f);")
         elif self._stored.layout.halo != (0, 0):
-            k.open("if (part == 0) UNROLL for (int v = 0; v < VECTORS; v++) if (lanes[v] > 0)")
-            zero_halo(k, self._stored, "n", "(group * VECTORS + v)")
+            first = "if (part == 0) " if self._shared_out else ""
+            k.open(f"{first}{EACH_VECTOR} if (lanes[v] > 0)")
+            zero_halo(k, self._stored, self._n, BLOCK)
             k.close()
-        k.open("for (int64_t c0 = 0; c0 < STEPS; c0 += CHUNK)")
-        k.line("const int64_t c1 = sol_min(c0 + CHUNK, STEPS);")
-        k.open("for (int64_t tile = part * TILES / PARTS; tile < (part + 1) * TILES / PARTS; tile++)")
-        self._tile(reduction)
-        k.close()
-        k.close()
+        if self._in_chunks:
+            k.open("for (int64_t c0 = 0; c0 < STEPS; c0 += CHUNK)")
+            k.line("const int64_t c1 = sol_min(c0 + CHUNK, STEPS);")
+        self._pixels(reduction)
+        if self._in_chunks:
+            k.close()
         if self.pool is not None:
             self._finish_pool()
         return k
@@ -110,27 +113,41 @@ class _Matrix:
     def _stored(self) -> Value:
         return self.cluster.output
 
+    @property
+    def _n(self) -> str:
+        """The image at hand in C."""
+        return "n" if self.batch > 1 else "0"
+
+    @property
+    def _shared_out(self) -> bool:
+        """Whether several tasks share the pixels of an image; the sum of a pool is one task's."""
+        return self.pool is None and self.height * self._row_tiles > 1
+
+    @property
+    def _row_tiles(self) -> int:
+        return -(-self.width // self.pixels)
+
     def _constants(self, reduction: _Reduction) -> None:
         k = self.kernel
-        tiles = self.height * -(-self.width // self.pixels)
-        k.constant("PIXELS", self.pixels, "a register tile: this many pixels")
+        k.constant("PIXELS", self.pixels, "a register tile is so many pixels")
         k.constant("VECTORS", f"SOL_MIN({self.vectors}, SOL_CEIL({self.channels}, VLEN))", "times vectors of channels")
         k.constant("GROUPS", f"SOL_CEIL({self.channels}, VECTORS * VLEN)", "panels of output channels")
-        k.constant("IMAGES", self.batch)
-        k.constant("TILES", tiles, "tiles of an image")
-        parts = "1" if self.pool is not None else f"SOL_MIN(TILES, SOL_CEIL({TASKS_WANTED}, IMAGES * GROUPS))"
-        k.constant("PARTS", parts, "an image is shared out in so many parts")
-        k.constant("TASKS", "GROUPS * IMAGES * PARTS")
-        k.constant("STEPS", reduction.outer, "of the reduction")
+        tasks = ["GROUPS"]
+        if self.batch > 1:
+            tasks.append(k.constant("IMAGES", self.batch))
+        if self._shared_out:
+            k.constant("TILES", self.height * self._row_tiles, "of an image")
+            pieces = " * ".join(tasks)
+            tasks.append(k.constant("PARTS", f"SOL_MIN(TILES, SOL_CEIL({TASKS_WANTED}, {pieces}))", "tiles shared out"))
+        k.constant("TASKS", " * ".join(tasks))
         if self._in_chunks:
-            bytes_of_step = f"({reduction.outer_weights} * VECTORS * VLEN * 4)"
-            k.constant("CHUNK", f"SOL_MAX(1, {CHUNK_BYTES} / {bytes_of_step})", "whose weights stay in the cache")
-        else:
-            k.constant("CHUNK", "STEPS", "all at once")
+            k.constant("STEPS", reduction.outer, "of the reduction")
+            bytes_of_step = f"({times('VECTORS * VLEN * 4', reduction.outer_weights)})"
+            k.constant("CHUNK", f"SOL_MAX(1, {CHUNK_BYTES} / {bytes_of_step})", "steps whose weights stay in the cache")
 
     @property
     def _in_chunks(self) -> bool:
-        """Sums may wait in the output only if it has a place for each, and chunks pay only if weights are read again."""
+        """Sums may wait in the output only if it has room for each; chunks pay only if weights are read again."""
         reread = self.height * self.width > self.pixels
         return self.pool is None and reread and self._stored.shape == self.made.shape
 
@@ -141,22 +158,13 @@ class _Matrix:
         dilation, stride = pair(a["dilation"]), pair(a["stride"])
         unit = "VLEN" if x.layout.blocked else "1"
 
-        def floats(count: int) -> str:
-            return f"{count} * VLEN" if unit == "VLEN" else str(count)
-
-        window = [
-            ("ky", height, floats(dilation[0] * columns)),
-            ("kx", width, floats(dilation[1])),
-        ]
+        window = [("ky", height, times(dilation[0] * columns, unit)), ("kx", width, times(dilation[1], unit))]
         inner = [(name, str(count), step) for name, count, step in window if count > 1]
-        positions = height * width
+        outer, weights = str(channels), height * width
         if x.layout.blocked:
-            lanes = "VLEN" if channels == 1 else f"sol_min(VLEN, {channels} - c * VLEN)"
-            inner.append(("lane", lanes, "1"))
-            outer, weights = f"SOL_CEIL({channels}, VLEN)", f"{positions} * VLEN"
-        else:
-            outer, weights = str(channels), str(positions)
-        return _Reduction(outer, floats(rows * columns), weights, inner, floats(stride[1]))
+            inner.append(("lane", f"sol_min(VLEN, {channels} - c * VLEN)", "1"))
+            outer = f"SOL_CEIL({channels}, VLEN)"
+        return _Reduction(outer, times(rows * columns, unit), times(weights, unit), inner, times(stride[1], unit))
 
     def _linear(self) -> _Reduction:
         features = self.weight.shape[1]
@@ -164,85 +172,108 @@ class _Matrix:
 
     # -- text ---------------------------------------------------------------------------------------------------------
 
-    def _block_lanes(self) -> None:
-        """How many channels of each vector there are: the last panel may have vectors that are partly or all padding."""
+    def _task(self) -> None:
+        """Which part of the work the task is: a panel of channels, of an image, of a share of its pixels."""
+        k, rest = self.kernel, "task"
+        names = []
+        if self._shared_out:
+            names.append("part = task % PARTS")
+            rest = "task / PARTS"
+        if self.batch > 1:
+            names.append(f"n = {rest} % IMAGES")
+            rest = f"{rest} / IMAGES"
+        k.line(f"const int64_t {', '.join([f'group = {rest}', *names])};")
+
+    def _lanes_and_bias(self) -> None:
+        """How many channels of each vector there are: in the last panel, vectors may be partly or all padding."""
         k = self.kernel
         k.line("int lanes[VECTORS];")
-        k.line(
-            "UNROLL for (int v = 0; v < VECTORS; v++) "
-            f"lanes[v] = {self.channels} % (VECTORS * VLEN) == 0 ? VLEN : "
-            f"(int)sol_max(0, sol_min(VLEN, {self.channels} - (group * VECTORS + v) * VLEN));"
-        )
+        k.line(EACH_VECTOR)
+        k.line(f"    lanes[v] = {self.channels} % (VECTORS * VLEN) == 0")
+        k.line(f"        ? VLEN : (int)sol_max(0, sol_min(VLEN, {self.channels} - {BLOCK} * VLEN));")
+        if self.bias is not None:
+            k.line("vf bias[VECTORS];")
+            k.line(EACH_VECTOR)
+            load = f"vf_load_n({k.buffer(self.bias)} + {BLOCK} * VLEN, lanes[v])"
+            k.line(f"    bias[v] = lanes[v] > 0 ? {load} : vf_set1(0.0f);")
 
-    def _tile(self, reduction: _Reduction) -> None:
+    def _pixels(self, reduction: _Reduction) -> None:
+        """The loop nest over the tiles of an image, with all that happens to a tile."""
         k = self.kernel
-        per_row = -(-self.width // self.pixels)
-        k.line(f"const int64_t y = tile / {per_row}, x0 = tile % {per_row} * PIXELS;")
-        ragged = self.width % self.pixels != 0
-        if ragged:
-            k.line(f"const int64_t x = sol_min(x0, {self.width} - PIXELS); /* the last tile overlaps the one before */")
-        else:
-            k.line("const int64_t x = x0;")
-        self._initial_sums()
-        k.line(f"const float *const input = {self._input_address()};")
-        k.line(f"const float *w = weights + c0 * {reduction.outer_weights} * VECTORS * VLEN;")
-        loops = [("c", "", reduction.outer_step), *reduction.inner]
-        k.open("for (int64_t c = c0; c < c1; c++)")
-        for name, count, _ in reduction.inner:
-            k.open(f"for (int64_t {name} = 0; {name} < {count}; {name}++)")
-        offset = plus(*(f"{name} * {step}" if step != "1" else name for name, _, step in loops))
-        k.line(f"const float *const in = input + {offset};")
-        k.line("vf row[VECTORS];")
-        k.line("UNROLL for (int v = 0; v < VECTORS; v++) row[v] = vf_load(w + v * VLEN);")
-        k.line("UNROLL for (int p = 0; p < PIXELS; p++)")
-        k.line("    UNROLL for (int v = 0; v < VECTORS; v++)")
-        k.line(f"        acc[p][v] = vf_axpy(in[p * {reduction.stride}], row[v], acc[p][v]);")
-        k.line("w += VECTORS * VLEN;")
-        for _ in loops:
-            k.close()
+        first, end = "0", str(self.height * self._row_tiles)
+        if self._shared_out:
+            first, end = "part * TILES / PARTS", "(part + 1) * TILES / PARTS"
+        loop = "y" if self._row_tiles == 1 else "tile"
+        k.open(f"for (int64_t {loop} = {first}; {loop} < {end}; {loop}++)")
+        self._y, self._x, ragged = "y", "0", self.width % self.pixels != 0
+        if self._row_tiles > 1:
+            if self.height == 1:
+                self._y = "0"
+                k.line("const int64_t x0 = tile * PIXELS;")
+            else:
+                k.line(f"const int64_t y = tile / {self._row_tiles}, x0 = tile % {self._row_tiles} * PIXELS;")
+            self._x = "x0"
+            if ragged:
+                self._x = "x"
+                k.line(f"const int64_t x = sol_min(x0, {self.width} - PIXELS); /* the last overlaps the one before */")
+        elif self.height == 1:
+            self._y = "0"
+        self._sums(reduction)
         done = " if (x + p >= x0)" if ragged else ""
-        k.line("UNROLL for (int p = 0; p < PIXELS; p++)" + done)
+        k.line(EACH_PIXEL + done)
         k.depth += 1
-        k.open("UNROLL for (int v = 0; v < VECTORS; v++) if (lanes[v] > 0)")
+        k.open(f"{EACH_VECTOR} if (lanes[v] > 0)")
         self._epilogue()
         k.close()
         k.depth -= 1
+        k.close()
 
-    def _place(self, v: str = "(group * VECTORS + v)", lanes: str = "lanes[v]") -> Place:
-        if self.image and self.made.layout.blocked:
-            return Pixel(self.kernel, "n", v, "y", "(x + p)", lanes)
-        row = "n" if self.image else "(x + p)"
-        return Row(self.kernel, row, v, lanes, self.channels)
-
-    def _initial_sums(self) -> None:
+    def _sums(self, reduction: _Reduction) -> None:
+        """The reduction: what every floating-point operation of a convolution or matrix product is spent on."""
         k = self.kernel
         k.line("vf acc[PIXELS][VECTORS];")
-        start = "vf_set1(0.0f)"
-        if self.bias is not None:
-            bias = f"vf_load_n({k.buffer(self.bias)} + (group * VECTORS + v) * VLEN, lanes[v])"
-            k.line("vf bias[VECTORS];")
-            k.line(f"UNROLL for (int v = 0; v < VECTORS; v++) bias[v] = lanes[v] > 0 ? {bias} : vf_set1(0.0f);")
-            start = "bias[v]"
+        k.line(EACH_PIXEL)
+        k.line(f"    {EACH_VECTOR} acc[p][v] = {self._start()};")
+        k.line(f"const float *const input = {self._input_address()};")
+        skipped = " + " + times("c0 * VECTORS * VLEN", reduction.outer_weights) if self._in_chunks else ""
+        k.line(f"const float *w = weights{skipped};")
+        loops = [("c", reduction.outer, reduction.outer_step), *reduction.inner]
+        for name, count, _ in loops:
+            first, end = ("c0", "c1") if name == "c" and self._in_chunks else ("0", count)
+            k.open(f"for (int64_t {name} = {first}; {name} < {end}; {name}++)")
+        k.line(f"const float *const in = input + {plus(*(times(name, step) for name, _, step in loops))};")
+        k.line("vf row[VECTORS];")
+        k.line(f"{EACH_VECTOR} row[v] = vf_load(w + v * VLEN);")
+        k.line(EACH_PIXEL)
+        k.line(f"    {EACH_VECTOR} acc[p][v] = vf_axpy(in[{times('p', reduction.stride)}], row[v], acc[p][v]);")
+        k.line("w += VECTORS * VLEN;")
+        for _ in loops:
+            k.close()
+
+    def _place(self) -> Place:
+        if self.image and self.made.layout.blocked:
+            return Pixel(self.kernel, self._n, BLOCK, self._y, plus(self._x, "p"), "lanes[v]")
+        row = self._n if self.image else f"({plus(self._x, 'p')})"
+        return Row(self.kernel, row, BLOCK, "lanes[v]", self.channels)
+
+    def _start(self) -> str:
+        """What a sum starts from: the bias, or what an earlier chunk left in the output."""
+        start = "vf_set1(0.0f)" if self.bias is None else "bias[v]"
         if self._in_chunks:
-            place = self._place()
-            waiting = place.load(self._stored)
-            start = f"c0 > 0 ? (lanes[v] > 0 ? {waiting} : vf_set1(0.0f)) : {start}"
-        k.line("UNROLL for (int p = 0; p < PIXELS; p++)")
-        k.line(f"    UNROLL for (int v = 0; v < VECTORS; v++) acc[p][v] = {start};")
+            start = f"c0 > 0 && lanes[v] > 0 ? {self._place().load(self._stored)} : {start}"
+        return start
 
     def _input_address(self) -> str:
         x = self.x
         if not self.image:
-            return plus(self.kernel.buffer(x), times("x", self.weight.shape[1]))
+            return plus(self.kernel.buffer(x), times(self._x, self.weight.shape[1]))
         a = self.node.attributes
         stride, padding = pair(a["stride"]), pair(a["padding"])
-        y, column = times("y", stride[0]), times("x", stride[1])
-        rows, columns = rows_and_columns(x)
         # Input pixel (0, 0) of the window lies `padding` before the output's; the halo is at least that wide.
         top, left = x.layout.halo[0] - padding[0], x.layout.halo[1] - padding[1]
-        inside = plus(times(plus(y, top), columns), column, left)
-        unit = f"({inside}) * VLEN" if x.layout.blocked else inside
-        return plus(self.kernel.buffer(x), plane(x, "n", "0"), unit)
+        row = times(plus(times(self._y, stride[0]), top), rows_and_columns(x)[1])
+        inside = plus(row, times(self._x, stride[1]), left)
+        return plus(self.kernel.buffer(x), plane(x, self._n, "0"), times(inside, "VLEN" if x.layout.blocked else 1))
 
     def _epilogue(self) -> None:
         """Element-wise operators behind the sums, then the store or the sum of the pool."""
@@ -262,9 +293,9 @@ class _Matrix:
 
     def _finish_pool(self) -> None:
         k = self.kernel
-        k.open("UNROLL for (int v = 0; v < VECTORS; v++) if (lanes[v] > 0)")
+        k.open(f"{EACH_VECTOR} if (lanes[v] > 0)")
         k.line(f"const vf mean = vf_mul(sum[v], vf_set1(1.0f / {self.height * self.width}));")
-        place = Row(k, "n", "(group * VECTORS + v)", "lanes[v]", self.channels)
+        place = Row(k, self._n, BLOCK, "lanes[v]", self.channels)
         chain = Chain(k, self.elementwise, place, {self.pool.output: "mean"})
         k.line(place.store(self._stored, chain.vector(self._stored)))
         k.close()
