@@ -19,6 +19,7 @@ class Target:
         tile: (pixels, vectors) of the register tile of matrix kernels: pixels x vectors accumulators, a row of
             `vectors` weights and one broadcast must fit the register file.
         triple: what a cross compiler calls it; None is the machine we run on.
+        flags: further compiler flags for it.
         features: what the processor can do, part of the cache key of compiled code.
     """
 
@@ -26,11 +27,14 @@ class Target:
     vector_length: int
     tile: tuple[int, int]
     triple: str | None = None
+    flags: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
 
 
 ARM64 = Target("arm64 NEON", 4, (6, 4), "aarch64-linux-gnu")
-VE = Target("SX-Aurora Vector Engine", 256, (7, 4), "ve-linux-gnu")
+# No C library is at hand for the Vector Engine. A loop turned into a call of memset would also be the end of every vector
+# that lives across it: no vector register survives a call, and LLVM cannot spill one.
+VE = Target("SX-Aurora Vector Engine", 256, (7, 4), "ve-linux-gnu", ("-ffreestanding",))
 
 # The widest that the processor has wins. AVX-512 also needs the masks of VL, DQ and BW, which every such processor
 # since 2017 has.
@@ -54,9 +58,9 @@ def host() -> Target:
     if machine in ("x86_64", "amd64"):
         for flag, name, lanes, tile in _X86:
             if flag in features or flag == "sse2":
-                return Target(name, lanes, tile, None, features)
+                return Target(name, lanes, tile, features=features)
     if machine in ("aarch64", "arm64"):
-        return Target(ARM64.name, ARM64.vector_length, ARM64.tile, None, features)
+        return Target(ARM64.name, ARM64.vector_length, ARM64.tile, features=features)
     raise ToolchainError(f"solkit has no vector code for {machine!r}; it runs on x86-64 and arm64")
 
 

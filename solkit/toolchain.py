@@ -43,7 +43,7 @@ class Compiler:
         """Flags that make code for `target`."""
         if target.triple is None:
             return ("-mcpu=native",) if self.family == "zig" else ("-march=native",)
-        return ("-target", target.triple)
+        return ("-target", target.triple, *target.flags)
 
     def run(self, *arguments: str | Path) -> None:
         """One call of the compiler.

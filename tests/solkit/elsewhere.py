@@ -1,0 +1,74 @@
+"""Run the C of an optimized model on another machine: a small driver, the cross compiler, an emulator."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from solkit.module import SolModule
+from solkit.runtime.weights import _values, pack
+from solkit.target import Target
+from solkit.toolchain import FLAGS, cross_compiler, kernels
+
+DRIVER = """
+#include <stdio.h>
+#include <stdlib.h>
+#include "sol.h"
+
+extern const sol_cluster sol_clusters[];
+static const long first[] = {%(first)s};
+
+int main(int count, char **names) {
+    float *memory = aligned_alloc(64, %(bytes)d);
+    FILE *file = fopen(names[1], "rb");
+    if (count != 3 || !memory || !file || fread(memory, 4, %(floats)d, file) != %(floats)d) return 1;
+    fclose(file);
+    for (int i = 0; i < %(clusters)d; i++) {
+        float *buffer[SOL_MOST_BUFFERS];
+        for (int k = 0; k < sol_clusters[i].buffers; k++) buffer[k] = memory + first[sol_clusters[i].values[k]];
+        for (int64_t task = 0; task < *sol_clusters[i].tasks; task++) sol_clusters[i].kernel(buffer, task);
+    }
+    file = fopen(names[2], "wb");
+    return !file || fwrite(memory, 4, %(floats)d, file) != %(floats)d || fclose(file);
+}
+"""
+
+
+def run(model: SolModule, inputs: list[torch.Tensor], target: Target, emulator: list[str], folder: Path) -> list:
+    """What the model's own C text, compiled for `target`, gives for these inputs: a tensor for each output."""
+    engine = model._engine
+    known = _values(engine.graph, model._tensors())
+    known.update(zip(engine.graph.inputs, inputs, strict=True))
+    length = target.vector_length
+    content, first, places = [], [], {}
+    for value, panels in engine.program.buffers:
+        root = engine._of(value)
+        first.append(places.get((root, panels), sum(map(len, content))))
+        if (root, panels) in places:
+            continue
+        places[root, panels] = first[-1]
+        if value in known:
+            tensor = known[value].to(torch.float32)
+            content.append((pack(tensor, panels, length) if panels else tensor).reshape(-1).numpy())
+        else:
+            size = root.layout.elements(root.shape, length)
+            content.append(np.full(size, np.nan, np.float32))  # what a kernel forgets to write shows
+        content.append(np.zeros(-len(content[-1]) % 16 + 16, np.float32))
+    memory = np.concatenate(content)
+    memory.tofile(folder / "before")
+    for name, text in engine.program.sources.items():
+        (folder / name).write_text(text)
+    clusters = sum(cluster.kind in ("dnn", "dfp") for cluster in engine.clusters)
+    numbers = {"floats": len(memory), "bytes": 4 * len(memory) + 64, "clusters": clusters}
+    (folder / "main.c").write_text(DRIVER % {"first": ", ".join(map(str, first)), **numbers})
+    compiler = cross_compiler()
+    sources = [folder / "main.c", *(folder / name for name in engine.program.sources)]
+    compiler.run(*FLAGS, *compiler.flags(target), f"-I{kernels()}", *sources, "-o", folder / "main")
+    subprocess.run([*emulator, folder / "main", folder / "before", folder / "after"], check=True, timeout=240)
+    made = np.fromfile(folder / "after", np.float32)
+    results = []
+    for value in engine.graph.outputs:
+        start = places[engine._of(value), None]
+        results.append(torch.from_numpy(made[start : start + value.type.size].copy()).reshape(value.shape))
+    return results
