@@ -55,7 +55,7 @@ lint: ## ruff: the rules and the format
 
 bench: ## every benchmark, each a table of ratios taken in one run
 	$(BOOTSTRAP) labs,mpi,bench
-	@for file in benchmarks/[a-z]*.py; do echo "== $$file" && $(VENV)/bin/python $$file $(ARGS) || exit 1; done
+	$(RUN) benchmarks.inference $(ARGS)
 
 # torch is named exactly: a range would bring the newest build, with gigabytes of CUDA packages beside it.
 TORCH ?= 2.13.0

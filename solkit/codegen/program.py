@@ -43,7 +43,10 @@ def generate(clusters: list[Cluster], target: Target) -> Program:
     functions: dict[str, tuple[str, list[str]]] = {}  # text under a neutral name -> (name, headings)
     program = Program({}, [], [])
     rows, tables = [], []
-    for index, cluster in enumerate(c for c in clusters if c.kind in ("dnn", "dfp")):
+    shown = [cluster for cluster in clusters if cluster.kind != "view"]  # numbered as in explain()
+    for index, cluster in enumerate(shown):
+        if cluster.kind == "torch":
+            continue
         kernel = emit(cluster, target)
         name, headings = functions.setdefault(kernel.function("kernel"), (f"kernel_{len(functions)}", []))
         headings.append(_heading(index, cluster))
