@@ -59,9 +59,10 @@ bench: ## every benchmark, each a table of ratios taken in one run
 
 # torch is named exactly: a range would bring the newest build, with gigabytes of CUDA packages beside it.
 TORCH ?= 2.13.0
+# soupsieve 3 and later refuse Debian 12's Python 3.11.2.
 pins: ## constraints.txt anew, from the newest versions of everything but torch (TORCH=2.13.0)
 	rm -rf build/pins && $(PYTHON) -m venv build/pins
-	build/pins/bin/python -m pip install --quiet --upgrade 'torch==$(TORCH)' setuptools '.[labs,mpi,bench,test]'
+	build/pins/bin/python -m pip install --quiet --upgrade 'torch==$(TORCH)' 'soupsieve<3' setuptools '.[labs,mpi,bench,test]'
 	head -1 constraints.txt > build/pins/list
 	build/pins/bin/python -m pip freeze --all --exclude aurora-labs --exclude pip | sed 's/+.*//' >> build/pins/list
 	mv build/pins/list constraints.txt && rm -rf build/pins

@@ -1,5 +1,8 @@
 """A kernel under construction: its buffers, its text, and how to say an address in C."""
 
+import contextlib
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from solkit.ir import PLAIN, Value
@@ -51,6 +54,15 @@ class Kernel:
     def close(self) -> None:
         self.depth -= 1
         self.line("}")
+
+    @contextlib.contextmanager
+    def declaring(self, **declarations: str) -> Iterator[None]:
+        """Lines in here come after these declarations (variable="type name = value"), those they make use of."""
+        start = len(self.lines)
+        indent = "    " * self.depth
+        yield
+        used = set(re.findall(r"\w+", "\n".join(self.lines[start:])))
+        self.lines[start:start] = [f"{indent}{text};" for name, text in declarations.items() if name in used]
 
     def function(self, name: str) -> str:
         """The C text of the finished kernel: constants, the function, and the number of its tasks."""

@@ -31,7 +31,7 @@ def emit_loops(cluster: Cluster) -> Kernel:
 
 def _over_pixels(cluster: Cluster, window: Node | None) -> Kernel:
     k, out = Kernel(), cluster.output
-    batch, channels, height, width = out.shape
+    batch, channels, height, _ = out.shape
     for value in cluster.inputs:
         k.buffer(value)
     k.constant("IMAGES", batch)
@@ -39,8 +39,15 @@ def _over_pixels(cluster: Cluster, window: Node | None) -> Kernel:
     k.constant("PARTS", f"SOL_MIN({height}, SOL_CEIL({TASKS_WANTED}, IMAGES * BLOCKS))", "rows are shared out")
     k.constant("TASKS", "IMAGES * BLOCKS * PARTS")
     k.line("const int64_t n = task / (BLOCKS * PARTS), block = task / PARTS % BLOCKS, part = task % PARTS;")
-    k.line(f"const int lanes = (int)sol_min(VLEN, {channels} - block * VLEN);")
-    k.line("(void)lanes;")
+    with k.declaring(lanes=f"const int lanes = (int)sol_min(VLEN, {channels} - block * VLEN)"):
+        _rows(k, cluster, window)
+    return k
+
+
+def _rows(k: Kernel, cluster: Cluster, window: Node | None) -> None:
+    """The loop nest of one task: its rows of one plane."""
+    out = cluster.output
+    height, width = out.shape[2:]
     if out.layout.halo != (0, 0):
         k.open("if (part == 0)")
         zero_halo(k, out, "n", "block")
@@ -55,7 +62,6 @@ def _over_pixels(cluster: Cluster, window: Node | None) -> Kernel:
     k.line(place.store(out, Chain(k, cluster.nodes, place, known).vector(out)))
     k.close()
     k.close()
-    return k
 
 
 def _window_input(k: Kernel, cluster: Cluster, window: Node) -> str:
@@ -153,17 +159,17 @@ def _over_elements(cluster: Cluster) -> Kernel:
     k.line("const int64_t piece = task % PIECES;")
     first, end = f"task / PIECES * {per_task}", f"sol_min(ROWS, (task / PIECES + 1) * {per_task})"
     k.open(f"for (int64_t r = {first}; r < {end}; r++)")
-    rest = "r"
+    rest, index = "r", {}
     for axis in reversed(range(len(outer))):
-        k.line(f"const int64_t i{axis} = {rest}{f' % {outer[axis]}' if axis else ''};")
-        k.line(f"(void)i{axis};")
+        index[f"i{axis}"] = f"const int64_t i{axis} = {rest}{f' % {outer[axis]}' if axis else ''}"
         rest = f"{rest} / {outer[axis]}"
-    k.line(f"const int64_t end = (piece + 1) * {inner} / PIECES;")
-    k.open(f"for (int64_t i = piece * {inner} / PIECES; i < end; i += VLEN)")
-    k.line("const int lanes = (int)sol_min(VLEN, end - i);")
-    place = _Element(k, strides)
-    k.line(place.store(out, Chain(k, cluster.nodes, place, {}).vector(out)))
-    k.close()
+    with k.declaring(**index):
+        k.line(f"const int64_t end = (piece + 1) * {inner} / PIECES;")
+        k.open(f"for (int64_t i = piece * {inner} / PIECES; i < end; i += VLEN)")
+        k.line("const int lanes = (int)sol_min(VLEN, end - i);")
+        place = _Element(k, strides)
+        k.line(place.store(out, Chain(k, cluster.nodes, place, {}).vector(out)))
+        k.close()
     k.close()
     return k
 

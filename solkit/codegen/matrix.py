@@ -21,7 +21,7 @@ from solkit.target import Target
 
 EACH_PIXEL = "UNROLL for (int p = 0; p < PIXELS; p++)"
 EACH_VECTOR = "UNROLL for (int v = 0; v < VECTORS; v++)"
-BLOCK = "(group * VECTORS + v)"
+BLOCK = "const int64_t block = group * VECTORS + v"  # of output channels, the v-th of the panel
 TASKS_WANTED = 16  # enough pieces for a few threads to share evenly
 
 
@@ -95,7 +95,8 @@ class _Matrix:
         elif self._stored.layout.halo != (0, 0):
             first = "if (part == 0) " if self._shared_out else ""
             k.open(f"{first}{EACH_VECTOR} if (lanes[v] > 0)")
-            zero_halo(k, self._stored, self._n, BLOCK)
+            k.line(f"{BLOCK};")
+            zero_halo(k, self._stored, self._n, "block")
             k.close()
         if self._in_chunks:
             k.open("for (int64_t c0 = 0; c0 < STEPS; c0 += CHUNK)")
@@ -188,14 +189,16 @@ class _Matrix:
         """How many channels of each vector there are: in the last panel, vectors may be partly or all padding."""
         k = self.kernel
         k.line("int lanes[VECTORS];")
-        k.line(EACH_VECTOR)
-        k.line(f"    lanes[v] = {self.channels} % (VECTORS * VLEN) == 0")
-        k.line(f"        ? VLEN : (int)sol_max(0, sol_min(VLEN, {self.channels} - {BLOCK} * VLEN));")
         if self.bias is not None:
             k.line("vf bias[VECTORS];")
-            k.line(EACH_VECTOR)
-            load = f"vf_load_n({k.buffer(self.bias)} + {BLOCK} * VLEN, lanes[v])"
-            k.line(f"    bias[v] = lanes[v] > 0 ? {load} : vf_set1(0.0f);")
+        k.open(EACH_VECTOR)
+        k.line(f"{BLOCK};")
+        k.line(f"const int left = (int)sol_max(0, sol_min(VLEN, {self.channels} - block * VLEN));")
+        k.line(f"lanes[v] = {self.channels} % (VECTORS * VLEN) == 0 ? VLEN : left;")
+        if self.bias is not None:
+            load = f"vf_load_n({plus(k.buffer(self.bias), 'block * VLEN')}, lanes[v])"
+            k.line(f"bias[v] = lanes[v] > 0 ? {load} : vf_set1(0.0f);")
+        k.close()
 
     def _pixels(self, reduction: _Reduction) -> None:
         """The loop nest over the tiles of an image, with all that happens to a tile."""
@@ -223,7 +226,8 @@ class _Matrix:
         k.line(EACH_PIXEL + done)
         k.depth += 1
         k.open(f"{EACH_VECTOR} if (lanes[v] > 0)")
-        self._epilogue()
+        with k.declaring(block=BLOCK):
+            self._epilogue()
         k.close()
         k.depth -= 1
         k.close()
@@ -232,8 +236,7 @@ class _Matrix:
         """The reduction: what every floating-point operation of a convolution or matrix product is spent on."""
         k = self.kernel
         k.line("vf acc[PIXELS][VECTORS];")
-        k.line(EACH_PIXEL)
-        k.line(f"    {EACH_VECTOR} acc[p][v] = {self._start()};")
+        self._start()
         k.line(f"const float *const input = {self._input_address()};")
         skipped = " + " + times("c0 * VECTORS * VLEN", reduction.outer_weights) if self._in_chunks else ""
         k.line(f"const float *w = weights{skipped};")
@@ -252,16 +255,24 @@ class _Matrix:
 
     def _place(self) -> Place:
         if self.image and self.made.layout.blocked:
-            return Pixel(self.kernel, self._n, BLOCK, self._y, plus(self._x, "p"), "lanes[v]")
+            return Pixel(self.kernel, self._n, "block", self._y, plus(self._x, "p"), "lanes[v]")
         row = self._n if self.image else f"({plus(self._x, 'p')})"
-        return Row(self.kernel, row, BLOCK, "lanes[v]", self.channels)
+        return Row(self.kernel, row, "block", "lanes[v]", self.channels)
 
-    def _start(self) -> str:
-        """What a sum starts from: the bias, or what an earlier chunk left in the output."""
+    def _start(self) -> None:
+        """What the sums start from: the bias, or what an earlier chunk left in the output."""
+        k = self.kernel
         start = "vf_set1(0.0f)" if self.bias is None else "bias[v]"
-        if self._in_chunks:
-            start = f"c0 > 0 && lanes[v] > 0 ? {self._place().load(self._stored)} : {start}"
-        return start
+        k.line(EACH_PIXEL)
+        if not self._in_chunks:
+            k.line(f"    {EACH_VECTOR} acc[p][v] = {start};")
+            return
+        k.depth += 1
+        k.open(EACH_VECTOR)
+        k.line(f"{BLOCK};")
+        k.line(f"acc[p][v] = c0 > 0 && lanes[v] > 0 ? {self._place().load(self._stored)} : {start};")
+        k.close()
+        k.depth -= 1
 
     def _input_address(self) -> str:
         x = self.x
@@ -294,8 +305,9 @@ class _Matrix:
     def _finish_pool(self) -> None:
         k = self.kernel
         k.open(f"{EACH_VECTOR} if (lanes[v] > 0)")
+        k.line(f"{BLOCK};")
         k.line(f"const vf mean = vf_mul(sum[v], vf_set1(1.0f / {self.height * self.width}));")
-        place = Row(k, self._n, BLOCK, "lanes[v]", self.channels)
+        place = Row(k, self._n, "block", "lanes[v]", self.channels)
         chain = Chain(k, self.elementwise, place, {self.pool.output: "mean"})
         k.line(place.store(self._stored, chain.vector(self._stored)))
         k.close()

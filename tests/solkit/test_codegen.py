@@ -18,7 +18,8 @@ from solkit.codegen import generate
 from solkit.codegen.kernel import plus, times
 from solkit.codegen.matrix import choose_tile
 from solkit.frontend.torch import capture
-from solkit.target import ARM64, VE, Target
+from solkit.target import ARM64, VE, Target, host
+from solkit.toolchain import FLAGS, cross_compiler, find_compiler, kernels
 
 GOLDEN = Path(__file__).parent / "golden"
 AVX512 = Target("x86-64 AVX-512", 16, (7, 4))
@@ -61,6 +62,17 @@ def test_golden(name):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     assert path.read_text() == text, "the generated code changed; the docstring of this file says how to accept it"
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("compiler", [find_compiler, cross_compiler], ids=["this machine's", "zig"])
+def test_compiles_without_a_warning(name, compiler, tmp_path):
+    make, shape = MODELS[name]
+    for file, text in generate(parts_of(make(), *shape), AVX512).sources.items():
+        (tmp_path / file).write_text(text)
+        warnings = ("-Wextra", "-Werror", "-Wno-unused-command-line-argument")
+        flags = (*FLAGS, *compiler().flags(host()), *warnings, f"-I{kernels()}")
+        compiler().run(*flags, "-c", tmp_path / file, "-o", tmp_path / "made.o")
 
 
 def test_the_decks_three_layers_are_one_function_with_one_loop_nest_over_the_pixels():

@@ -20,12 +20,13 @@ void kernel_0(float *const *b, int64_t task) {
     const int64_t group = task;
     const float *const weights = b[1] + group * 512 * VECTORS * VLEN;
     int lanes[VECTORS];
-    UNROLL for (int v = 0; v < VECTORS; v++)
-        lanes[v] = 1000 % (VECTORS * VLEN) == 0
-            ? VLEN : (int)sol_max(0, sol_min(VLEN, 1000 - (group * VECTORS + v) * VLEN));
     vf bias[VECTORS];
-    UNROLL for (int v = 0; v < VECTORS; v++)
-        bias[v] = lanes[v] > 0 ? vf_load_n(b[2] + (group * VECTORS + v) * VLEN, lanes[v]) : vf_set1(0.0f);
+    UNROLL for (int v = 0; v < VECTORS; v++) {
+        const int64_t block = group * VECTORS + v;
+        const int left = (int)sol_max(0, sol_min(VLEN, 1000 - block * VLEN));
+        lanes[v] = 1000 % (VECTORS * VLEN) == 0 ? VLEN : left;
+        bias[v] = lanes[v] > 0 ? vf_load_n(b[2] + block * VLEN, lanes[v]) : vf_set1(0.0f);
+    }
     vf sum[VECTORS];
     UNROLL for (int v = 0; v < VECTORS; v++) sum[v] = vf_set1(0.0f);
     for (int64_t y = 0; y < 13; y++) {
@@ -49,8 +50,9 @@ void kernel_0(float *const *b, int64_t task) {
             }
     }
     UNROLL for (int v = 0; v < VECTORS; v++) if (lanes[v] > 0) {
+        const int64_t block = group * VECTORS + v;
         const vf mean = vf_mul(sum[v], vf_set1(1.0f / 169));
-        vf_store_n(b[3] + (group * VECTORS + v) * VLEN, mean, lanes[v]);
+        vf_store_n(b[3] + block * VLEN, mean, lanes[v]);
     }
 }
 

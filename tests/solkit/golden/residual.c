@@ -53,21 +53,26 @@ void kernel_1(float *const *b, int64_t task) {
     const int64_t group = task / PARTS / IMAGES, part = task % PARTS, n = task / PARTS % IMAGES;
     const float *const weights = b[1] + group * 216 * VECTORS * VLEN;
     int lanes[VECTORS];
-    UNROLL for (int v = 0; v < VECTORS; v++)
-        lanes[v] = 24 % (VECTORS * VLEN) == 0
-            ? VLEN : (int)sol_max(0, sol_min(VLEN, 24 - (group * VECTORS + v) * VLEN));
     vf bias[VECTORS];
-    UNROLL for (int v = 0; v < VECTORS; v++)
-        bias[v] = lanes[v] > 0 ? vf_load_n(b[2] + (group * VECTORS + v) * VLEN, lanes[v]) : vf_set1(0.0f);
+    UNROLL for (int v = 0; v < VECTORS; v++) {
+        const int64_t block = group * VECTORS + v;
+        const int left = (int)sol_max(0, sol_min(VLEN, 24 - block * VLEN));
+        lanes[v] = 24 % (VECTORS * VLEN) == 0 ? VLEN : left;
+        bias[v] = lanes[v] > 0 ? vf_load_n(b[2] + block * VLEN, lanes[v]) : vf_set1(0.0f);
+    }
     if (part == 0) UNROLL for (int v = 0; v < VECTORS; v++) if (lanes[v] > 0) {
-        sol_zero_halo(b[3] + (n * SOL_CEIL(24, VLEN) + (group * VECTORS + v)) * 132 * VLEN, 9, 10, 1, 1, VLEN);
+        const int64_t block = group * VECTORS + v;
+        sol_zero_halo(b[3] + (n * SOL_CEIL(24, VLEN) + block) * 132 * VLEN, 9, 10, 1, 1, VLEN);
     }
     for (int64_t c0 = 0; c0 < STEPS; c0 += CHUNK) {
         const int64_t c1 = sol_min(c0 + CHUNK, STEPS);
         for (int64_t y = part * TILES / PARTS; y < (part + 1) * TILES / PARTS; y++) {
             vf acc[PIXELS][VECTORS];
             UNROLL for (int p = 0; p < PIXELS; p++)
-                UNROLL for (int v = 0; v < VECTORS; v++) acc[p][v] = c0 > 0 && lanes[v] > 0 ? vf_load(b[3] + (n * SOL_CEIL(24, VLEN) + (group * VECTORS + v)) * 132 * VLEN + ((y + 1) * 12 + p + 1) * VLEN) : bias[v];
+                UNROLL for (int v = 0; v < VECTORS; v++) {
+                    const int64_t block = group * VECTORS + v;
+                    acc[p][v] = c0 > 0 && lanes[v] > 0 ? vf_load(b[3] + (n * SOL_CEIL(24, VLEN) + block) * 132 * VLEN + ((y + 1) * 12 + p + 1) * VLEN) : bias[v];
+                }
             const float *const input = b[0] + n * SOL_CEIL(24, VLEN) * 132 * VLEN + y * 12 * VLEN;
             const float *w = weights + c0 * VECTORS * VLEN * 9 * VLEN;
             for (int64_t c = c0; c < c1; c++) {
@@ -86,13 +91,14 @@ void kernel_1(float *const *b, int64_t task) {
             }
             UNROLL for (int p = 0; p < PIXELS; p++)
                 UNROLL for (int v = 0; v < VECTORS; v++) if (lanes[v] > 0) {
+                    const int64_t block = group * VECTORS + v;
                     if (c1 < STEPS) {
-                        vf_store(b[3] + (n * SOL_CEIL(24, VLEN) + (group * VECTORS + v)) * 132 * VLEN + ((y + 1) * 12 + p + 1) * VLEN, acc[p][v]);
+                        vf_store(b[3] + (n * SOL_CEIL(24, VLEN) + block) * 132 * VLEN + ((y + 1) * 12 + p + 1) * VLEN, acc[p][v]);
                     } else {
-                        const vf v1 = vf_load(b[0] + (n * SOL_CEIL(24, VLEN) + (group * VECTORS + v)) * 132 * VLEN + ((y + 1) * 12 + p + 1) * VLEN);
+                        const vf v1 = vf_load(b[0] + (n * SOL_CEIL(24, VLEN) + block) * 132 * VLEN + ((y + 1) * 12 + p + 1) * VLEN);
                         const vf v2 = vf_add(acc[p][v], v1);
                         const vf v3 = vf_max(vf_set1(0.0f), v2);
-                        vf_store(b[3] + (n * SOL_CEIL(24, VLEN) + (group * VECTORS + v)) * 132 * VLEN + ((y + 1) * 12 + p + 1) * VLEN, v3);
+                        vf_store(b[3] + (n * SOL_CEIL(24, VLEN) + block) * 132 * VLEN + ((y + 1) * 12 + p + 1) * VLEN, v3);
                     }
                 }
         }
@@ -126,18 +132,22 @@ void kernel_2(float *const *b, int64_t task) {
     const int64_t group = task / PARTS / IMAGES, part = task % PARTS, n = task / PARTS % IMAGES;
     const float *const weights = b[1] + group * 216 * VECTORS * VLEN;
     int lanes[VECTORS];
-    UNROLL for (int v = 0; v < VECTORS; v++)
-        lanes[v] = 24 % (VECTORS * VLEN) == 0
-            ? VLEN : (int)sol_max(0, sol_min(VLEN, 24 - (group * VECTORS + v) * VLEN));
     vf bias[VECTORS];
-    UNROLL for (int v = 0; v < VECTORS; v++)
-        bias[v] = lanes[v] > 0 ? vf_load_n(b[2] + (group * VECTORS + v) * VLEN, lanes[v]) : vf_set1(0.0f);
+    UNROLL for (int v = 0; v < VECTORS; v++) {
+        const int64_t block = group * VECTORS + v;
+        const int left = (int)sol_max(0, sol_min(VLEN, 24 - block * VLEN));
+        lanes[v] = 24 % (VECTORS * VLEN) == 0 ? VLEN : left;
+        bias[v] = lanes[v] > 0 ? vf_load_n(b[2] + block * VLEN, lanes[v]) : vf_set1(0.0f);
+    }
     for (int64_t c0 = 0; c0 < STEPS; c0 += CHUNK) {
         const int64_t c1 = sol_min(c0 + CHUNK, STEPS);
         for (int64_t y = part * TILES / PARTS; y < (part + 1) * TILES / PARTS; y++) {
             vf acc[PIXELS][VECTORS];
             UNROLL for (int p = 0; p < PIXELS; p++)
-                UNROLL for (int v = 0; v < VECTORS; v++) acc[p][v] = c0 > 0 && lanes[v] > 0 ? vf_load(b[3] + (n * SOL_CEIL(24, VLEN) + (group * VECTORS + v)) * 90 * VLEN + (y * 10 + p) * VLEN) : bias[v];
+                UNROLL for (int v = 0; v < VECTORS; v++) {
+                    const int64_t block = group * VECTORS + v;
+                    acc[p][v] = c0 > 0 && lanes[v] > 0 ? vf_load(b[3] + (n * SOL_CEIL(24, VLEN) + block) * 90 * VLEN + (y * 10 + p) * VLEN) : bias[v];
+                }
             const float *const input = b[0] + n * SOL_CEIL(24, VLEN) * 132 * VLEN + y * 12 * VLEN;
             const float *w = weights + c0 * VECTORS * VLEN * 9 * VLEN;
             for (int64_t c = c0; c < c1; c++) {
@@ -156,12 +166,13 @@ void kernel_2(float *const *b, int64_t task) {
             }
             UNROLL for (int p = 0; p < PIXELS; p++)
                 UNROLL for (int v = 0; v < VECTORS; v++) if (lanes[v] > 0) {
+                    const int64_t block = group * VECTORS + v;
                     if (c1 < STEPS) {
-                        vf_store(b[3] + (n * SOL_CEIL(24, VLEN) + (group * VECTORS + v)) * 90 * VLEN + (y * 10 + p) * VLEN, acc[p][v]);
+                        vf_store(b[3] + (n * SOL_CEIL(24, VLEN) + block) * 90 * VLEN + (y * 10 + p) * VLEN, acc[p][v]);
                     } else {
                         const vf v1 = vf_sigmoid(acc[p][v]);
                         const vf v2 = vf_mul(v1, vf_set1(2.0f));
-                        vf_store(b[3] + (n * SOL_CEIL(24, VLEN) + (group * VECTORS + v)) * 90 * VLEN + (y * 10 + p) * VLEN, v2);
+                        vf_store(b[3] + (n * SOL_CEIL(24, VLEN) + block) * 90 * VLEN + (y * 10 + p) * VLEN, v2);
                     }
                 }
         }
@@ -186,8 +197,6 @@ const int64_t kernel_3_tasks = TASKS;
 
 void kernel_3(float *const *b, int64_t task) {
     const int64_t n = task / (BLOCKS * PARTS), block = task / PARTS % BLOCKS, part = task % PARTS;
-    const int lanes = (int)sol_min(VLEN, 24 - block * VLEN);
-    (void)lanes;
     for (int64_t y = part * 5 / PARTS; y < (part + 1) * 5 / PARTS; y++) {
         for (int64_t x = 0; x < 5; x++) {
             const int64_t wy0 = sol_max(0, y * 2 - 1), wy1 = sol_min(9, y * 2 - 1 + 3);
