@@ -1,6 +1,6 @@
 """Inference: solkit against PyTorch eager, float32, the same number of threads.
 
-    python -m benchmarks.inference --networks deck3,resnet18,mlp --threads 2 --json results/inference.json
+python -m benchmarks.inference --networks deck3,resnet18,mlp --threads 2 --json results/inference.json
 """
 
 import json

@@ -7,6 +7,8 @@ entry that does not agree with it is dropped and made anew.
 """
 
 import atexit
+import contextlib
+import fcntl
 import functools
 import hashlib
 import json
@@ -15,7 +17,7 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import platformdirs
@@ -47,15 +49,27 @@ def directory() -> Path:
         CacheError: not even a temporary folder can be made.
     """
     wanted = config["cache::path"] or os.environ.get("SOL_CACHE_DIR") or platformdirs.user_cache_path("solkit")
-    return _usable(Path(wanted).expanduser().absolute())
+    folder = Path(os.path.expanduser(wanted)).absolute()
+    if not _usable(folder).is_dir():  # somebody removed it since
+        _usable.cache_clear()
+    return _usable(folder)
+
+
+def try_writing(folder: Path) -> None:
+    """Make a folder, if need be, and a file in it.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 @functools.cache
 def _usable(folder: Path) -> Path:
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        try_writing(folder)
     except OSError as error:
         try:
             replacement = Path(tempfile.mkdtemp(prefix="solkit-"))
@@ -103,10 +117,22 @@ def find(key: str) -> Path | None:
     entry = directory() / key
     if _is_whole(entry):
         return entry
-    if entry.exists() or entry.is_symlink():
+    if not os.path.lexists(entry):
+        return None
+    with _alone(entry.parent):
+        if _is_whole(entry):
+            return entry  # another process mended it just now
         log.warning("the cache entry %s is damaged; making it anew", entry)
         _remove(entry)
     return None
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """For as long as it lasts, no other process removes damaged entries of this cache folder."""
+    with (folder / ".lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def make(key: str, fill: Callable[[Path], None]) -> Path:
@@ -129,15 +155,15 @@ def make(key: str, fill: Callable[[Path], None]) -> Path:
         (making / MANIFEST).write_text(json.dumps(listed, indent=1))
         try:
             making.rename(root / key)
-        except OSError as error:
+        except OSError:
             # Another process was first: the same key means the same content, so take what it made.
             entry = find(key)
-            if entry is None:
-                raise CacheError(f"cannot keep {key} in the cache folder {root}: {error.strerror}") from error
-            return entry
+            if entry is not None:
+                return entry
+            making.rename(root / key)
+    except CacheError:
+        raise
     except OSError as error:
-        if isinstance(error, CacheError):
-            raise
         raise CacheError(f"cannot write the cache folder {root}: {error.strerror}") from error
     finally:
         _remove(making)

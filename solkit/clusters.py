@@ -131,7 +131,8 @@ def _fuses(nodes: list[Node], node: Node) -> bool:
         before, after = nodes[-1].output, node.output
         if after.shape != before.shape or after.layout.blocked != before.layout.blocked:
             return False
-        return after.layout.blocked or head is Kind.ELEMENTWISE or all(_by_rows(v, after) for v in node.inputs)
+        plain_chain = head is Kind.ELEMENTWISE and window is None
+        return after.layout.blocked or plain_chain or all(_by_rows(v, after, nodes[0]) for v in node.inputs)
     if kind is not Kind.WINDOW or window is not None:
         return False
     if head is Kind.DNN:
@@ -141,10 +142,10 @@ def _fuses(nodes: list[Node], node: Node) -> bool:
     return all(member.output.layout.blocked for member in nodes) and _overlap(node) <= 4
 
 
-def _by_rows(operand: Value, result: Value) -> bool:
-    """Whether `operand` is of the result's shape, one number, or one number per channel: what a matrix kernel's
-    epilogue can load."""
-    axis = 1 if len(result.shape) == 4 and result.shape[2:] == (1, 1) else len(result.shape) - 1
+def _by_rows(operand: Value, result: Value, head: Node) -> bool:
+    """Whether `operand` is of the result's shape, one number, or one number per channel: what the epilogue of a matrix
+    kernel or a pool, `head`, can load where the result is plain."""
+    axis = len(result.shape) - 1 if head.op == "linear" else 1
     shape = (1,) * (len(result.shape) - len(operand.shape)) + operand.shape
     per_channel = all(size == (result.shape[axis] if i == axis else 1) for i, size in enumerate(shape))
     return operand.shape == result.shape or operand.type.size == 1 or per_channel

@@ -27,6 +27,11 @@ def _flops(cluster: Cluster) -> float:
     return total
 
 
+def plural(count: int, noun: str) -> str:
+    """ "1 cluster", "2 clusters"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def _layers(cluster: Cluster) -> str:
     return ", ".join(cluster.layers) or "-"
 
@@ -77,8 +82,8 @@ class Explanation:
         program = self._engine.program
         if number is None:
             return "\n".join(f"// ---- {name}\n{text}" for name, text in program.sources.items())
-        if not 0 <= number < len(self.clusters):
-            raise ConfigError(f"there is no cluster {number}: they go from 0 to {len(self.clusters) - 1}")
+        if not isinstance(number, int) or not 0 <= number < len(self.clusters):
+            raise ConfigError(f"there is no cluster {number!r}: they go from 0 to {len(self.clusters) - 1}")
         if self.clusters[number].kind == "torch":
             raise ConfigError(f"cluster {number} ({self.rows[number].ops}) runs in PyTorch and has no C source")
         return program.sources[program.kernels[self._native(number)]]
@@ -96,9 +101,8 @@ class Explanation:
     def _summary(self) -> str:
         compiled = sum(cluster.kind != "torch" for cluster in self.clusters)
         left = self.in_pytorch
-        text = (
-            f"{compiled} compiled cluster{'' if compiled == 1 else 's'}, arena {self._engine.arena_bytes / 1e6:.2f} MB"
-        )
+        between = self._engine.arena_bytes / 1e6
+        text = f"{plural(compiled, 'compiled cluster')}, {between:.2f} MB of memory for what lies between them"
         if not left:
             return f"{text}; nothing runs in PyTorch"
         listed = ", ".join(f"{op} (layer {layer!r})" if layer else op for op, layer in left)
@@ -135,7 +139,7 @@ def html_table(head: tuple[str, ...], rows: list[tuple[str, ...]], caption: str)
 
 @dataclass(frozen=True)
 class Timing:
-    """Median milliseconds of one cluster in solkit, and of the same layers one by one in PyTorch."""
+    """Median milliseconds of one cluster in solkit, and of the same operators one by one in PyTorch."""
 
     number: int
     ops: str
@@ -166,26 +170,27 @@ class Profile(list[Timing]):
 
     def _repr_html_(self) -> str:
         return html_table(
-            self._HEAD, self._cells(), "Median time of each cluster, beside PyTorch's for the same layers"
+            self._HEAD,
+            self._cells(),
+            "Median time of each cluster, beside PyTorch's for the same operators (batch norms folded away)",
         )
 
 
+PAUSE = 0.1  # seconds: threads of whoever ran before come to rest
+WARM_UP = 3  # calls that do not count
+
+
 def profile(engine: Engine, inputs: list[torch.Tensor], weights: Weights, runs: int) -> Profile:
-    """Time each compiled cluster over `runs` calls, then the same operators, one by one, in PyTorch."""
+    """Time each compiled cluster over `runs` calls, then the same operators in PyTorch, in their order, `runs` times.
+
+    Raises:
+        ConfigError: `runs` is not a positive number.
+    """
+    if not isinstance(runs, int) or runs < 1:
+        raise ConfigError(f"profile takes at least one run, not {runs!r}")
     natives = [cluster for cluster in engine.clusters if cluster.kind in ("dnn", "dfp")]
     ours = _time_clusters(engine, inputs, weights, runs, len(natives))
-    known: dict[Value, torch.Tensor] = {**weights.tensors, **dict(zip(engine.graph.inputs, inputs, strict=True))}
-    theirs: dict[Cluster, float] = {}
-    with torch.no_grad():
-        for cluster in engine.clusters:
-            nodes = [node for node in cluster.nodes if node.op != "scalar"]
-            evaluate(nodes, known, torch.float32)
-            times = []
-            for _ in range(runs if cluster.kind in ("dnn", "dfp") else 0):
-                start = time.perf_counter()
-                evaluate(nodes, known, torch.float32)
-                times.append(time.perf_counter() - start)
-            theirs[cluster] = statistics.median(times) if times else 0.0
+    theirs = _time_pytorch(engine, inputs, weights, runs)
     shown = [cluster for cluster in engine.clusters if cluster.kind != "view"]
     return Profile(
         Timing(shown.index(cluster), " -> ".join(cluster.ops), _layers(cluster), 1e3 * mine, 1e3 * theirs[cluster])
@@ -194,11 +199,24 @@ def profile(engine: Engine, inputs: list[torch.Tensor], weights: Weights, runs: 
 
 
 def _time_clusters(engine: Engine, inputs: list[torch.Tensor], weights: Weights, runs: int, count: int) -> list[float]:
+    time.sleep(PAUSE)
     samples: list[list[float]] = []
-    for _ in range(3):
-        engine.run(inputs, weights)
-    for _ in range(runs):
+    for _ in range(WARM_UP + runs):
         seconds = (ctypes.c_double * max(1, count))()
         engine.run(inputs, weights, seconds)
         samples.append(list(seconds)[:count])
-    return [statistics.median(times) for times in zip(*samples, strict=True)] if count else []
+    return [statistics.median(times) for times in zip(*samples[WARM_UP:], strict=True)]
+
+
+def _time_pytorch(engine: Engine, inputs: list[torch.Tensor], weights: Weights, runs: int) -> dict[Cluster, float]:
+    time.sleep(PAUSE)
+    samples: dict[Cluster, list[float]] = {cluster: [] for cluster in engine.clusters}
+    for _ in range(WARM_UP + runs):
+        known: dict[Value, torch.Tensor] = {**weights.tensors, **dict(zip(engine.graph.inputs, inputs, strict=True))}
+        for cluster, times in samples.items():
+            nodes = [node for node in cluster.nodes if node.op != "scalar"]
+            start = time.perf_counter()
+            with torch.no_grad():
+                evaluate(nodes, known, torch.float32)
+            times.append(time.perf_counter() - start)
+    return {cluster: statistics.median(times[WARM_UP:]) for cluster, times in samples.items()}

@@ -1,6 +1,7 @@
 """The arguments of a call: brought into one form, and checked against those the model was optimized for."""
 
 import inspect
+import reprlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +17,12 @@ def normalize(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> tu
     Raises:
         InputError: `forward` cannot be called like this.
     """
-    if not kwargs and not any(isinstance(arg, torch.nn.Module) for arg in args):
+    try:
+        signature = inspect.signature(model.forward)
+    except ValueError:  # a forward without a signature, written in C
         return args, kwargs
     try:
-        bound = inspect.signature(model.forward).bind(*args, **kwargs)
+        bound = signature.bind(*args, **kwargs)
     except TypeError as error:
         raise InputError(f"{type(model).__name__}.forward cannot be called like this: {error}") from None
     return bound.args, bound.kwargs
@@ -28,7 +31,7 @@ def normalize(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> tu
 def _describe(item: Any) -> str:
     if isinstance(item, torch.Tensor):
         return f"{str(item.dtype).removeprefix('torch.')} {list(item.shape)}"
-    return repr(item)
+    return reprlib.repr(item)
 
 
 @dataclass(frozen=True)
@@ -57,29 +60,37 @@ class Signature:
         Raises:
             InputError: they are not what the model was optimized for; the message says what differs.
         """
-        flat, tree = pytree.tree_flatten((args, kwargs))
-        if tree != self.tree:
-            raise InputError(
-                f"the model was optimized for {self._count(self.leaves)} and got {self._count(flat)}: "
-                f"optimized for ({self}), called with ({', '.join(map(_describe, flat))})"
-            )
         found = []
-        for index, (item, leaf) in enumerate(zip(flat, self.leaves, strict=True)):
-            if not isinstance(item, torch.Tensor):
-                if type(item) is not type(leaf) or item != leaf:
-                    raise InputError(
-                        f"input {index} is {_describe(item)}, but the model was optimized for {_leaf(leaf)}, which is "
-                        "part of the compiled program: call sol.optimize again with the new value"
-                    )
-                continue
-            _check_tensor(index, item)
-            if (tuple(item.shape), item.dtype) != leaf:
+        for index, (item, leaf) in enumerate(zip(self._flatten(args, kwargs), self.leaves, strict=True)):
+            if isinstance(item, torch.Tensor):
+                _check_tensor(index, item)
+                fits = (tuple(item.shape), item.dtype) == leaf
+                found.append(item.detach().resolve_neg().contiguous())
+            else:
+                fits = type(item) is type(leaf) and item == leaf
+            if not fits:
                 raise InputError(
                     f"input {index} is {_describe(item)}, but the model was optimized for {_leaf(leaf)}: "
                     f"{_advice(item, leaf)}"
                 )
-            found.append(item.detach().contiguous())
         return found
+
+    def _flatten(self, args: tuple, kwargs: dict[str, Any]) -> list[Any]:
+        flat, tree = pytree.tree_flatten((args, kwargs))
+        if tree == self.tree:
+            return flat
+        if len(flat) == len(self.leaves):
+            try:
+                return self.tree.flatten_up_to((args, kwargs))  # the same dictionaries, their keys in another order
+            except ValueError:
+                raise InputError(
+                    f"the inputs are nested in another way than those the model was optimized for, ({self}): call "
+                    "sol.optimize again with inputs like these"
+                ) from None
+        raise InputError(
+            f"the model was optimized for {self._count(self.leaves)} and got {self._count(flat)}: "
+            f"optimized for ({self}), called with ({', '.join(map(_describe, flat))})"
+        )
 
     def example(self) -> tuple[tuple, dict[str, Any]]:
         """Arguments of this signature, tensors full of zeros."""
@@ -103,9 +114,11 @@ def _leaf(leaf: Any) -> str:
     return f"{str(leaf[1]).removeprefix('torch.')} {list(leaf[0])}" if _is_tensor(leaf) else repr(leaf)
 
 
-def _advice(item: torch.Tensor, leaf: Any) -> str:
+def _advice(item: Any, leaf: Any) -> str:
     if not _is_tensor(leaf):
-        return "call sol.optimize again with inputs like these"
+        return "it is part of the compiled program, so call sol.optimize again with the new value"
+    if not isinstance(item, torch.Tensor):
+        return "pass a tensor, made with torch.as_tensor() say"
     shape, dtype = leaf
     if item.dtype != dtype:
         return f"convert it with .to({dtype}), or call sol.optimize again with inputs like these"

@@ -5,16 +5,29 @@ import warnings
 from typing import Any
 
 import torch
+from torch.autograd.graph import increment_version
+from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils import _pytree as pytree
 
 from solkit.clusters import Cluster
 from solkit.errors import ModelError
-from solkit.explain import Explanation, Profile, profile
+from solkit.explain import Explanation, Profile, plural, profile
+from solkit.frontend.modes import evaluating
 from solkit.inputs import Signature, normalize
 from solkit.ir import Graph
 from solkit.ir.serialize import Ref
 from solkit.runtime.engine import Engine
 from solkit.runtime.weights import Weights
+
+
+def _count_fused_steps(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict[str, Any]) -> None:
+    """PyTorch's fused optimizers do not count the changes they make, by which we know that weights are new."""
+    for group in optimizer.param_groups:
+        if group.get("fused"):
+            increment_version(group["params"])
+
+
+register_optimizer_step_post_hook(_count_fused_steps)
 
 
 class SolModule(torch.nn.Module):
@@ -34,8 +47,7 @@ class SolModule(torch.nn.Module):
         self.__dict__.update({name: getattr(model, name) for name in ("_parameters", "_buffers", "_modules")})
         self.training = model.training
         self._signature, self._engine, self._tree, self._results = signature, engine, tree, outputs
-        self._weights: Weights | None = None
-        self._state: tuple = ()
+        self._bound: tuple[tuple, Weights] | None = None  # a state of the parameters, and the weights packed for it
         self._binding = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
@@ -43,6 +55,10 @@ class SolModule(torch.nn.Module):
             return super().__getattr__(name)
         except AttributeError:
             return getattr(self.__dict__["_model"], name)
+
+    def __getitem__(self, index: Any) -> Any:
+        """A layer of a model that has an order, as in nn.Sequential."""
+        return self.__dict__["_model"][index]
 
     # -- calling ------------------------------------------------------------------------------------------------------
 
@@ -54,21 +70,42 @@ class SolModule(torch.nn.Module):
             ModelError: a parameter was replaced by one of another shape or dtype.
         """
         model = self.__dict__["_model"]
-        if self._in_training():
+        if torch.compiler.is_exporting():
+            return model(*args, **kwargs)  # as a part of a larger model, which is captured from the original
+        in_training, state = self._look()
+        if in_training:
             warnings.warn(
                 "in training mode an optimized model runs in PyTorch; call .eval() to run compiled code",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=4,  # past the two layers of nn.Module.__call__
             )
             return _in_mode(model, self.training, args, kwargs)
-        args, kwargs = normalize(model, args, kwargs)
+        if kwargs:
+            args, kwargs = normalize(model, args, kwargs)
         tensors = self._signature.tensors(args, kwargs)
         if torch.is_grad_enabled() and self._wants_gradient(args, kwargs):
             return _with_gradient(self, args, kwargs)
-        return self._unflatten(self._engine.run(tensors, self.weights()))
+        return self._unflatten(self._engine.run(tensors, self._weights(state)))
 
-    def _in_training(self) -> bool:
-        return self.training or any(module.training for name, module in self.named_modules() if name)
+    def _look(self) -> tuple[bool, tuple]:
+        """Whether any part is in training mode, and a state that is another one after any change of a tensor.
+
+        It covers every tensor of the model and not only those of the graph: PyTorch's batch norm does not count its
+        changes of the running statistics, but it does count `num_batches_tracked`. One pass, for it is on every call.
+        """
+        in_training, state = self.training, []
+        modules = [self]
+        while modules:
+            module = modules.pop()
+            for tensor in (*module._parameters.values(), *module._buffers.values()):
+                if tensor is not None:
+                    version = 0 if tensor.is_inference() else tensor._version
+                    state.append((id(tensor), tensor.data_ptr(), version))
+            for child in module._modules.values():
+                if child is not None:
+                    in_training = in_training or child.training
+                    modules.append(child)
+        return in_training, tuple(state)
 
     def _wants_gradient(self, args: tuple, kwargs: dict[str, Any]) -> bool:
         given = (item for item in pytree.tree_leaves((args, kwargs)) if isinstance(item, torch.Tensor))
@@ -83,21 +120,25 @@ class SolModule(torch.nn.Module):
     def weights(self) -> Weights:
         """The packed weights, made anew if a parameter changed since.
 
-        PyTorch counts changes of a tensor; those made behind its back, through `.data` or NumPy, are seen after
-        `refresh()`.
+        PyTorch counts changes of a tensor; those made behind its back, through `.data` or NumPy, and those of tensors
+        made in inference mode, are seen after `refresh()`.
         """
-        tensors = self._tensors()
-        state = tuple((id(t), t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors.values())
-        if self._weights is None or state != self._state:
+        return self._weights(self._look()[1])
+
+    def _weights(self, state: tuple) -> Weights:
+        bound = self._bound
+        if bound is None or bound[0] != state:
             with self._binding:
-                self._check(tensors)
-                self._weights = self._engine.bind(tensors)
-                self._state = state
-        return self._weights
+                bound = self._bound
+                if bound is None or bound[0] != state:  # another thread may have packed them meanwhile
+                    tensors = self._tensors()
+                    self._check(tensors)
+                    bound = self._bound = (state, self._engine.bind(tensors))
+        return bound[1]
 
     def refresh(self) -> None:
         """Read all parameters again at the next call."""
-        self._weights = None
+        self._bound = None
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         model, found = self.__dict__["_model"], {}
@@ -123,7 +164,8 @@ class SolModule(torch.nn.Module):
             if tuple(tensor.shape) != value.shape or tensor.dtype != value.type.dtype or tensor.device.type != "cpu":
                 raise ModelError(
                     f"the parameter {name!r} is now {tensor.dtype} {list(tensor.shape)} on {tensor.device}, and was "
-                    f"{value.type.dtype} {list(value.shape)} on cpu when the model was optimized: call sol.optimize again"
+                    f"{value.type.dtype} {list(value.shape)} on cpu when the model was optimized: call sol.optimize "
+                    "again"
                 )
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -155,20 +197,27 @@ class SolModule(torch.nn.Module):
         return self.explain().source(cluster)
 
     def profile(self, *args: Any, runs: int = 20, **kwargs: Any) -> Profile:
-        """Median time of each cluster on these inputs, beside PyTorch's for the same layers."""
+        """Median time of each cluster on these inputs over `runs` calls, beside PyTorch's for the same operators.
+
+        PyTorch is timed on the operators of the optimized graph, one after the other, so without the batch norms that
+        are folded away.
+
+        Raises:
+            ConfigError: `runs` is not a positive number.
+        """
         args, kwargs = normalize(self.__dict__["_model"], args, kwargs)
         return profile(self._engine, self._signature.tensors(args, kwargs), self.weights(), runs)
 
     def extra_repr(self) -> str:
         native = sum(cluster.kind in ("dnn", "dfp") for cluster in self.clusters)
         left = sum(cluster.kind == "torch" for cluster in self.clusters)
-        return f"solkit: {native} compiled clusters, {left} operators in PyTorch"
+        return f"solkit: {plural(native, 'compiled cluster')}, {plural(left, 'operator')} in PyTorch"
 
     # -- copying ------------------------------------------------------------------------------------------------------
 
     def __reduce__(self) -> tuple:
         """A copy, or one read from a file, is optimized anew: compiled code belongs to a machine."""
-        return _rebuild, (self.__dict__["_model"], self._signature.example())
+        return _rebuild, (self.__dict__["_model"], self._signature.example()), {"training": self.training}
 
 
 def _rebuild(model: torch.nn.Module, example: tuple) -> SolModule:
@@ -191,16 +240,14 @@ def _with_gradient(module: SolModule, args: tuple, kwargs: dict[str, Any]) -> An
     flat, tree = pytree.tree_flatten((args, kwargs))
     where = [index for index, item in enumerate(flat) if isinstance(item, torch.Tensor)]
     parameters = [p for p in module.parameters() if p.requires_grad]
-    results = _Compiled.apply(module, flat, tree, where, len(parameters), *(flat[i] for i in where), *parameters)
+    results = _Compiled.apply(module, flat, tree, where, *(flat[i] for i in where), *parameters)
     return module._unflatten(list(results))
 
 
 class _Compiled(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, module: SolModule, flat: list, tree: Any, where: list[int], count: int, *tensors: Any
-    ) -> tuple:
-        ctx.module, ctx.flat, ctx.tree, ctx.where, ctx.count = module, flat, tree, where, count
+    def forward(ctx: Any, module: SolModule, flat: list, tree: Any, where: list[int], *tensors: Any) -> tuple:
+        ctx.module, ctx.flat, ctx.tree, ctx.where = module, flat, tree, where
         ctx.save_for_backward(*tensors)
         args, kwargs = pytree.tree_unflatten(flat, tree)
         results = module._engine.run(module._signature.tensors(args, kwargs), module.weights())
@@ -211,16 +258,18 @@ class _Compiled(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple:
         tensors = list(ctx.saved_tensors)
         inputs, parameters = tensors[: len(ctx.where)], tensors[len(ctx.where) :]
-        inputs = [t.detach().requires_grad_(t.requires_grad) for t in inputs]
-        flat = list(ctx.flat)
-        for index, tensor in zip(ctx.where, inputs, strict=True):
-            flat[index] = tensor
-        args, kwargs = pytree.tree_unflatten(flat, ctx.tree)
-        with torch.enable_grad():
-            made = pytree.tree_leaves(_in_mode(ctx.module.__dict__["_model"], False, args, kwargs))
+        model, flat = ctx.module.__dict__["_model"], list(ctx.flat)
+        twice = torch.is_grad_enabled()  # somebody wants a gradient of these gradients
+        with torch.enable_grad(), evaluating(model):
+            inputs = [t.view_as(t) for t in inputs]  # a tensor given twice gets a gradient for each place
+            for index, tensor in zip(ctx.where, inputs, strict=True):
+                flat[index] = tensor
+            args, kwargs = pytree.tree_unflatten(flat, ctx.tree)
+            made = pytree.tree_leaves(model(*args, **kwargs))
         results = [made[i] for i, item in enumerate(ctx.module._results) if isinstance(item, Ref)]
         pairs = [(r, g) for r, g in zip(results, gradients, strict=True) if r.requires_grad]
         wanted = [t for t in (*inputs, *parameters) if t.requires_grad]
-        found = iter(torch.autograd.grad([r for r, _ in pairs], wanted, [g for _, g in pairs], allow_unused=True))
+        results, gradients = [r for r, _ in pairs], [g for _, g in pairs]
+        found = iter(torch.autograd.grad(results, wanted, gradients, create_graph=twice, allow_unused=True))
         passed = [next(found) if t.requires_grad else None for t in (*inputs, *parameters)]
-        return (None, None, None, None, None, *passed)
+        return (None, None, None, None, *passed)

@@ -20,6 +20,7 @@ from solkit.target import host
 # Largest difference to PyTorch, of the largest number in the output, that rounding in float32 may explain. Far above
 # what kernels show (1e-6), far below what a wrong program shows.
 TOLERANCE = 1e-3
+MOST_TIPPED = 0.01  # share of the elements of a result of whole numbers that may differ
 
 
 def optimize(model: torch.nn.Module, *inputs: Any, kwargs: dict[str, Any] | None = None) -> SolModule:
@@ -59,7 +60,8 @@ def optimize(model: torch.nn.Module, *inputs: Any, kwargs: dict[str, Any] | None
         if made is not None:
             log.warning("the kept graph of %s no longer fits it; capturing it again", type(model).__name__)
         cache.drop(key)
-    made = _compile(model, signature, *_capture(model, args, kwargs, key))
+    # Tensors like those of each call: contiguous, and none of them a part of another.
+    made = _compile(model, signature, *_capture(model, *signature.example(), key))
     if not _agrees(made, args, kwargs):
         raise NumericsError(
             f"the compiled {type(model).__name__} does not agree with PyTorch on the example inputs; this is a bug in "
@@ -118,8 +120,9 @@ def _close(mine: Any, yours: Any) -> bool:
         return mine == yours
     if mine.shape != yours.shape or mine.dtype != yours.dtype:
         return False
-    if not yours.is_floating_point():
-        return torch.equal(mine, yours)
+    if not (yours.is_floating_point() or yours.is_complex()):
+        # Rounding may tip a comparison or the whole part of a number, but not often.
+        return (mine != yours).sum().item() <= MOST_TIPPED * yours.numel()
     finite = yours[yours.isfinite()]
     largest = finite.abs().max().item() if finite.numel() else 0.0
     return torch.allclose(mine, yours, rtol=TOLERANCE, atol=TOLERANCE * largest, equal_nan=True)

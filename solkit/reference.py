@@ -3,6 +3,7 @@
 Weights are computed here when they change, and every pass and kernel is checked against it.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,7 +23,10 @@ def run_node(node: Node, inputs: Iterable[torch.Tensor]) -> list[torch.Tensor]:
     args, kwargs = pytree.tree_map_only(
         Ref, lambda ref: inputs[ref], (node.attributes["args"], node.attributes["kwargs"])
     )
-    made = overload(node.attributes["target"])(*args, **kwargs)
+    # The graph already holds the conversions that autocast, if it was on, made when the graph was captured.
+    autocast = torch.is_autocast_enabled("cpu")
+    with torch.autocast("cpu", enabled=False) if autocast else contextlib.nullcontext():
+        made = overload(node.attributes["target"])(*args, **kwargs)
     return list(made) if node.attributes["several"] else [made]
 
 
@@ -34,10 +38,11 @@ def overload(name: str) -> Any:
     return found
 
 
-def evaluate(nodes: Iterable[Node], known: dict[Value, torch.Tensor], dtype: torch.dtype) -> None:
-    """Run `nodes` in order, adding what they make to `known`. Floating-point tensors are taken to `dtype` first."""
+def evaluate(nodes: Iterable[Node], known: dict[Value, torch.Tensor], dtype: torch.dtype | None) -> None:
+    """Run `nodes` in order, adding what they make to `known`. Floating-point tensors are taken to `dtype` first; with
+    None, each to the one it has in the graph."""
     for node in nodes:
-        inputs = [_at(known[value], dtype) for value in node.inputs]
+        inputs = [_at(known[value], dtype or value.type.dtype) for value in node.inputs]
         known.update(zip(node.outputs, run_node(node, inputs), strict=True))
 
 
@@ -54,7 +59,7 @@ def run(
     """The whole graph, floating point at `dtype`."""
     known: dict[Value, torch.Tensor] = dict(zip(graph.inputs, inputs, strict=True))
     known.update({value: parameters[name] for name, value in graph.parameters.items()})
-    known.update({value: tensor for value, tensor in graph.constants.values()})
+    known.update(dict(graph.constants.values()))
     with torch.no_grad():
         evaluate(graph.nodes, known, dtype)
     return [known[value] for value in graph.outputs]

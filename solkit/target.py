@@ -32,7 +32,7 @@ class Target:
 
 
 ARM64 = Target("arm64 NEON", 4, (6, 4), "aarch64-linux-gnu")
-# No C library is at hand for the Vector Engine. A loop turned into a call of memset would also be the end of every vector
+# No C library is at hand for the Vector Engine. A loop turned into a call of memset would also end every vector
 # that lives across it: no vector register survives a call, and LLVM cannot spill one.
 VE = Target("SX-Aurora Vector Engine", 256, (7, 4), "ve-linux-gnu", ("-ffreestanding",))
 

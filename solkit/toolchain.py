@@ -16,6 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
+from solkit import cache
 from solkit.config import config, log
 from solkit.errors import ToolchainError
 from solkit.target import Target, host
@@ -55,7 +58,13 @@ class Compiler:
         log.log(5, "%s", shlex.join(command))
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=TIMEOUT
+                command,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                stdin=subprocess.DEVNULL,
+                timeout=TIMEOUT,
+                env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": _zig_cache()} if self.family == "zig" else None,
             )
         except OSError as error:
             raise ToolchainError(f"cannot start the C compiler {command[0]!r}: {error.strerror}. {_MEND}") from error
@@ -94,7 +103,10 @@ def cross_compiler() -> Compiler:
 def _candidates(asked_for: str | None, _path: str | None) -> tuple[Compiler, ...]:
     """Usable compilers, best first. Cached by $CC and $PATH, which decide the answer."""
     if asked_for and asked_for.strip():
-        found = _identify(tuple(shlex.split(asked_for)))
+        try:
+            found = _identify(tuple(shlex.split(asked_for)))
+        except ValueError as error:
+            raise ToolchainError(f"the C compiler {asked_for!r} is no command line: {error}") from error
         if found is None:
             raise ToolchainError(
                 f"the C compiler {asked_for!r} (from $CC or sol.config['compiler::name']) does not start; "
@@ -120,13 +132,29 @@ def _zig() -> Compiler | None:
     return Compiler((str(binary), "cc"), "zig", f"zig cc {version('ziglang')}")
 
 
+@functools.cache
+def _zig_cache() -> str:
+    """Where zig keeps what it compiled of the C library: its own place, or where that cannot be written, ours."""
+    folder = Path(os.environ.get("ZIG_GLOBAL_CACHE_DIR") or platformdirs.user_cache_path("zig"))
+    try:
+        cache.try_writing(folder)
+    except OSError:
+        folder = cache.directory() / "zig"
+    return str(folder)
+
+
 def _identify(command: tuple[str, ...]) -> Compiler | None:
     path = shutil.which(command[0]) if command else None
     if path is None:
         return None
     try:
         done = subprocess.run(
-            [path, *command[1:], "--version"], capture_output=True, text=True, errors="replace", timeout=30
+            [path, *command[1:], "--version"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            timeout=30,
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -179,11 +207,16 @@ def _build(compiler: Compiler, sources: dict[str, str], library: Path, target: T
             pool.submit(compiler.run, *common, "-c", folder / name, "-o", made)
             for name, made in zip(sources, objects, strict=True)
         ]
-        for job in jobs:
-            job.result()
+        try:
+            for job in jobs:
+                job.result()
+        finally:
+            pool.shutdown(cancel_futures=True)  # after a failure, or an interrupt, the rest is not started
     compiler.run(*compiler.flags(target), "-shared", "-o", library, *objects, "-lpthread")
+    if not library.exists():
+        raise ToolchainError(f"{compiler.command[0]} ({compiler.description}) says nothing and makes nothing. {_MEND}")
     for made in objects:
-        made.unlink()
+        made.unlink(missing_ok=True)
 
 
 @functools.cache

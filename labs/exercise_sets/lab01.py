@@ -1,4 +1,4 @@
-"""Exercises of lab 01: what a fused kernel saves."""
+"""Exercises of lab 01: what a fused kernel saves, and what that means for a processor."""
 
 from labs.exercises import Wrong, exercise
 
@@ -66,3 +66,70 @@ def bytes_saved(answer):
         "That is not it. Write down what each of the three layers reads and writes, in bytes, then what one kernel "
         "that does all three reads and writes, and take the difference."
     )
+
+
+# FLOP for each byte moved. A comparison counts as one FLOP, a multiply-add as two; the bias, ReLU and the pooling add
+# less than a hundredth to the convolution's.
+FLOP = 2 * 1000 * 512 * PIXELS
+RELU = BETWEEN / (FLOAT * 2 * BETWEEN)
+INTENSITY = FLOP / FUSED
+NEAR = 0.02
+
+KNOWN_RELU = {
+    2 * RELU: "That is right for one trip; ReLU reads its tensor and writes another.",
+    4 * RELU: "That counts numbers, not bytes; a float32 has 4 bytes.",
+    8 * RELU: "That is one FLOP for each number. How many bytes does ReLU move for it?",
+    1 / RELU: "That is bytes for each FLOP. Turn the fraction around.",
+    INTENSITY: "That is the fused kernel's. The pair begins with ReLU alone.",
+}
+KNOWN_FUSED = {
+    INTENSITY / 2: "That counts a multiply-add as one operation; it is two, a multiplication and an addition.",
+    INTENSITY * 4: "That counts numbers, not bytes; a float32 has 4 bytes.",
+    FLOP / SEPARATE: "That is with the bytes of three layers. The fused kernel does the same work and moves less.",
+    FLOP / SAVED: "That is with the bytes that are saved. Divide by those that are still moved.",
+    FLOP / (FUSED - FLOAT * WEIGHTS): "That leaves out the weights: they come from memory too.",
+    1 / INTENSITY: "That is bytes for each FLOP. Turn the fraction around.",
+}
+
+
+@exercise(
+    "01.2",
+    "FLOP per byte: what does each wait for?",
+    minutes=8,
+    core=False,
+    hints=[
+        "ReLU does one comparison for each number. It also reads that number, 4 bytes, and writes one, 4 bytes.",
+        "The convolution does one multiply-add, 2 FLOP, for each input channel, output channel and pixel: "
+        "2 * 512 * 1000 * 13 * 13. The bias, ReLU and the pooling add so little that you can leave them out.",
+        "The fused kernel moves the input (512 * 13 * 13 numbers), the weights (1000 * 512), the bias (1000) and the "
+        "result (1000), of 4 bytes each, once.",
+    ],
+    solution="""
+relu = 1 / (4 + 4)                                            # 0.125: one comparison, a float read, a float written
+flop = 2 * 512 * 1000 * 13 * 13                               # a multiplication and an addition each
+moved = 4 * (512 * 13 * 13 + 1000 * 512 + 1000 + 1000)        # input, weights, bias, result
+intensity = (relu, flop / moved)                              # (0.125, 72.0)
+
+# The Vector Engine 10B can do 4.3 TFLOP/s and fetch 1.22 TB/s, 3.5 FLOP for each byte. By itself ReLU
+# keeps it 96 % idle: it waits for memory. The fused kernel has work for 20 times that.
+""",
+)
+def intensity(answer):
+    """Accept the pair (ReLU, fused kernel), each within 2 %; raise Wrong with what was forgotten."""
+    if isinstance(answer, str | dict | set):
+        raise Wrong("The answer is a pair of numbers: (ReLU's, the fused kernel's).")
+    try:
+        relu, fused = (float(number) for number in answer)
+    except (TypeError, ValueError):
+        raise Wrong("The answer is a pair of numbers: (ReLU's, the fused kernel's).") from None
+    for name, number, right, known in (("ReLU", relu, RELU, KNOWN_RELU), ("Fused", fused, INTENSITY, KNOWN_FUSED)):
+        if _near(number, right):
+            continue
+        for mistake, text in known.items():
+            if _near(number, mistake):
+                raise Wrong(f"{name}: {text}")
+        raise Wrong(f"{name}: that is not it. Count the FLOP, count the bytes that are read and written, and divide.")
+
+
+def _near(number: float, right: float) -> bool:
+    return abs(number - right) <= NEAR * right

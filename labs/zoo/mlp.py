@@ -1,5 +1,7 @@
 """Multi-layer perceptrons."""
 
+import itertools
+
 import torch
 from torch import nn
 
@@ -9,7 +11,7 @@ class MLP(nn.Sequential):
 
     def __init__(self, *sizes: int) -> None:
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+        for inputs, outputs in itertools.pairwise(sizes):
             layers += [nn.Linear(inputs, outputs), nn.ReLU()]
         super().__init__(*layers[:-1])
 

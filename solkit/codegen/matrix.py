@@ -248,7 +248,8 @@ class _Matrix:
         k.line("vf row[VECTORS];")
         k.line(f"{EACH_VECTOR} row[v] = vf_load(w + v * VLEN);")
         k.line(EACH_PIXEL)
-        k.line(f"    {EACH_VECTOR} acc[p][v] = vf_axpy(in[{times('p', reduction.stride)}], row[v], acc[p][v]);")
+        k.line(f"    {EACH_VECTOR}")
+        k.line(f"        acc[p][v] = vf_axpy(in[{times('p', reduction.stride)}], row[v], acc[p][v]);")
         k.line("w += VECTORS * VLEN;")
         for _ in loops:
             k.close()

@@ -10,7 +10,7 @@ reference) is caught by the comparison with PyTorch that every optimized model m
 import functools
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ def fingerprint(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> 
     try:
         walk = _Walk()
         parts = [
-            *("graph", __version__, _own_source(), torch.__version__, sys.version),
+            *("graph", __version__, _own_source(), torch.__version__, sys.version, str(torch.get_default_dtype())),
+            *(str(torch.is_autocast_enabled("cpu")), str(torch.get_autocast_dtype("cpu"))),
             *walk.model(model),
             *walk.call(args, kwargs),
         ]
@@ -57,10 +58,20 @@ class _Walk:
     """Lists what a fingerprint is made of; visits each class and function once."""
 
     def __init__(self) -> None:
-        self.seen: set[int] = set()
+        self.seen: dict[int, int] = {}
         self.tensors: dict[int, str] = {}
+        self.modules: dict[int, str] = {}
+
+    def once(self, thing: Any, describe: Callable[[Any], Iterable[str]]) -> Iterable[str]:
+        """What `describe` says of `thing`, and at each further visit only which thing it is."""
+        if id(thing) in self.seen:
+            yield f"again {self.seen[id(thing)]}"
+        else:
+            self.seen[id(thing)] = len(self.seen)
+            yield from describe(thing)
 
     def model(self, model: torch.nn.Module) -> Iterable[str]:
+        self.modules = {id(module): path for path, module in model.named_modules()}
         for path, module in model.named_modules(remove_duplicate=False):
             yield f"module {path}"
             yield from self.type(type(module))
@@ -87,7 +98,9 @@ class _Walk:
         if value is None or isinstance(value, (bool, int, float, complex, str, bytes, torch.dtype, torch.device)):
             yield f"{type(value).__name__} {value!r}"
         elif isinstance(value, torch.nn.Module):
-            yield from self.type(type(value))
+            if id(value) not in self.modules:
+                raise _Unknown  # its parameters are no parameters of the model
+            yield f"module {self.modules[id(value)]}"
         elif isinstance(value, torch.Tensor):
             # Not a parameter or buffer, so its content becomes part of the graph.
             if value.numel() > MOST_ELEMENTS:
@@ -107,43 +120,37 @@ class _Walk:
         elif isinstance(value, functools.partial):
             yield from self.item((value.func, value.args, value.keywords))
         elif isinstance(value, types.MethodType):
-            yield from self.function(value.__func__)
+            yield from self.item(value.__func__)
+            yield from self.item(value.__self__)
         elif isinstance(value, types.FunctionType):
-            yield from self.function(value)
+            yield from self.once(value, self.function)
         elif isinstance(value, types.ModuleType):
             yield from self.module(value)
         elif isinstance(value, (types.BuiltinFunctionType, torch.Size, torch.layout, torch.memory_format)):
             yield f"{type(value).__name__} {value!r}"
         elif isinstance(getattr(value, "__dict__", None), dict) and not _stable(type(value).__module__):
             # An object of somebody's class, a configuration say: what it is and what it holds.
-            if id(value) not in self.seen:
-                self.seen.add(id(value))
-                yield from self.type(type(value))
-                yield from self.item(vars(value))
+            yield from self.type(type(value))
+            yield from self.once(value, lambda value: self.item(vars(value)))
         else:
             raise _Unknown
 
     def type(self, kind: type) -> Iterable[str]:
         yield f"class {kind.__module__}.{kind.__qualname__}"
         for base in kind.__mro__:
-            if _stable(base.__module__) or id(base) in self.seen:
-                continue
-            self.seen.add(id(base))
-            for name, member in sorted(base.__dict__.items()):
-                member = getattr(member, "__func__", getattr(member, "fget", member))
-                if isinstance(member, types.FunctionType):
-                    yield name
-                    yield from self.function(member)
-                elif not name.startswith("__"):
-                    yield name
-                    yield from self.item(member)
+            if not _stable(base.__module__):
+                yield from self.once(base, self.members)
+
+    def members(self, kind: type) -> Iterable[str]:
+        for name, member in sorted(kind.__dict__.items()):
+            member = getattr(member, "__func__", getattr(member, "fget", member))
+            if isinstance(member, types.FunctionType) or not name.startswith("__"):
+                yield name
+                yield from self.item(member)
 
     def function(self, function: types.FunctionType) -> Iterable[str]:
-        if id(function) in self.seen:
-            return
-        self.seen.add(id(function))
         if _stable(function.__module__):
-            yield f"stable {function.__qualname__}"
+            yield f"stable {function.__module__}.{function.__qualname__}"
             return
         yield from self.code(function.__code__)
         yield from self.item((function.__defaults__, function.__kwdefaults__))
@@ -160,7 +167,7 @@ class _Walk:
             if isinstance(constant, types.CodeType):
                 yield from self.code(constant)
             else:
-                yield repr(constant)
+                yield repr(sorted(constant, key=repr) if isinstance(constant, frozenset) else constant)
 
     def module(self, module: types.ModuleType) -> Iterable[str]:
         """A Python module that a function refers to: its file, whole."""
@@ -185,6 +192,6 @@ def _stable(module: str) -> bool:
 def _tensor(tensor: torch.Tensor | None) -> str:
     if tensor is None:
         return "none"
-    if tensor.device.type != "cpu" or tensor.layout != torch.strided:
+    if tensor.device.type != "cpu" or tensor.layout != torch.strided or torch.nn.parameter.is_lazy(tensor):
         raise _Unknown
     return f"{tuple(tensor.shape)} {tensor.dtype} {type(tensor).__name__}"

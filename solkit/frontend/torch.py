@@ -107,6 +107,12 @@ class _Importer:
             return
         if not isinstance(fx.target, torch._ops.OpOverload):
             raise ModelError(f"the layer {self.layer or 'model'!r} uses {name}, which solkit cannot run yet")
+        made = [item for item in pytree.tree_leaves(fx.meta.get("val")) if isinstance(item, torch.Tensor)]
+        if not all(isinstance(size, int) for tensor in made for size in tensor.shape):
+            raise ModelError(
+                f"the layer {self.layer or 'model'!r} uses {name}, whose result has a size that depends on the values "
+                "in a tensor, and the graph of a model has fixed sizes: compute it outside of the model"
+            )
         value = self._known(fx, name)
         self.values[fx] = self._torch(fx) if value is None else value
 
@@ -125,6 +131,8 @@ class _Importer:
             return None
         if row.kind in (Kind.WINDOW, Kind.DNN) and row.name != "linear" and len(operands[0].shape) != 4:
             return None  # an image without a batch: rare enough to leave to PyTorch
+        if row.kind is Kind.DNN and not self.are_weights(operands[1:]):
+            return None
         return self.emit(fx, row.name, operands, attributes)
 
     def _split(self, row: Operator, arguments: dict[str, Any]) -> tuple[list[Value] | None, dict[str, Any]]:
@@ -144,6 +152,10 @@ class _Importer:
 
     def emit(self, fx: FxNode, op: str, inputs: list[Value], attributes: dict[str, Any] | None = None) -> Value:
         return self.graph.node(op, inputs, [_type(fx.meta["val"])], attributes, self.layer, fx.name).output
+
+    def are_weights(self, values: list[Value]) -> bool:
+        """Whether these depend on parameters and constants alone: matrix kernels read weights packed ahead."""
+        return self.graph.weight_values().issuperset(values)
 
     def scalar(self, value: float) -> Value:
         return self.graph.node("scalar", [], [TensorType(())], {"value": value}, self.layer, "scalar").output
@@ -165,7 +177,7 @@ class _Importer:
             return argument
 
         args, kwargs = pytree.tree_map_only(FxNode, ref, (list(fx.args), dict(fx.kwargs)))
-        made = fx.meta["val"]
+        made = fx.meta.get("val")
         several = isinstance(made, (tuple, list))
         results = list(made) if several else [made]
         if not all(isinstance(result, torch.Tensor) for result in results):
@@ -228,10 +240,10 @@ def _arity(row: Operator) -> int:
 # -- calls that need more than a row of the table -------------------------------------------------------------------
 
 
-def _batch_norm(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value:
+def _batch_norm(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value | None:
     channels = fx.meta["val"][0].shape[1]
-    ones = a["weight"] is None and importer.graph.constant("ones", torch.ones(channels))
-    zeros = a["bias"] is None and importer.graph.constant("zeros", torch.zeros(channels))
+    ones = a["weight"] is None and importer.graph.constant("ones", torch.ones(channels, dtype=torch.float32))
+    zeros = a["bias"] is None and importer.graph.constant("zeros", torch.zeros(channels, dtype=torch.float32))
     inputs = [
         importer._value(a["input"]),
         ones or importer._value(a["weight"]),
@@ -239,6 +251,8 @@ def _batch_norm(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value:
         importer._value(a["running_mean"]),
         importer._value(a["running_var"]),
     ]
+    if not importer.are_weights(inputs[1:]):
+        return None
     kind = _type(fx.meta["val"][0])
     return importer.graph.node("batch_norm", inputs, [kind], {"eps": a["eps"]}, importer.layer, fx.name).output
 
@@ -273,6 +287,8 @@ def _conv2d_same(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value | 
     if any(r % 2 for r in reach) or a["groups"] != 1 or len(a["input"].meta["val"].shape) != 4:
         return None
     inputs = [importer._value(a[name]) for name in ("input", "weight", "bias") if a[name] is not None]
+    if not importer.are_weights(inputs[1:]):
+        return None
     attributes = {name: a[name] for name in ("stride", "dilation", "groups")}
     return importer.emit(fx, "conv2d", inputs, {**attributes, "padding": [r // 2 for r in reach]})
 

@@ -131,10 +131,12 @@ class Graph:
             yield from node.outputs
 
     def weight_values(self) -> set[Value]:
-        """Values that depend on parameters and constants alone: computed when weights change, not at each call."""
+        """Values that depend on parameters and constants alone: computed when weights change, not at each call. A move
+        between layouts is left to the kernel that knows them."""
         known = set(self.parameters.values()) | {value for value, _ in self.constants.values()}
         for node in self.nodes:
-            if all(value in known for value in node.inputs) and not node.attributes.get("random"):
+            fixed = node.op != "reorder" and not node.attributes.get("random")
+            if fixed and all(value in known for value in node.inputs):
                 known.update(node.outputs)
         return known
 

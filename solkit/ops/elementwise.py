@@ -67,7 +67,7 @@ def _unit_alpha(attributes: dict[str, Any]) -> bool:
 
 
 ELEMENTWISE = (
-    # name           C expression                                              ATen overloads, the first is the reference
+    # name, C expression, ATen overloads; the first of these is the reference
     _row("add", "vf_add({0}, {1})", "add.Tensor", "add.Scalar", accepts=_unit_alpha),
     _row("sub", "vf_sub({0}, {1})", "sub.Tensor", "sub.Scalar", accepts=_unit_alpha),
     _row("rsub", "vf_sub({1}, {0})", "rsub.Tensor", "rsub.Scalar", accepts=_unit_alpha),
@@ -76,7 +76,7 @@ ELEMENTWISE = (
     _row("maximum", "vf_max_nan({0}, {1})", "maximum.default"),
     _row("minimum", "vf_neg(vf_max_nan(vf_neg({0}), vf_neg({1})))", "minimum.default"),
     _row("neg", "vf_neg({0})", "neg.default"),
-    _row("abs", "vf_max(vf_neg({0}), {0})", "abs.default"),
+    _row("abs", "vf_add(vf_max(vf_neg({0}), {0}), vf_set1(0.0f))", "abs.default"),  # the sum makes -0 positive
     _row("sqrt", "vf_sqrt({0})", "sqrt.default"),
     _row("rsqrt", "vf_div(vf_set1(1.0f), vf_sqrt({0}))", "rsqrt.default"),
     _row("reciprocal", "vf_div(vf_set1(1.0f), {0})", "reciprocal.default"),

@@ -43,7 +43,7 @@ STRUCTURAL = (
         "scalar",
         Kind.ELEMENTWISE,
         lambda types, a: TensorType(()),
-        lambda x, a: torch.tensor(a["value"]),
+        lambda x, a: torch.tensor(a["value"], dtype=torch.float32, device="cpu"),
         "vf_set1({value})",
     ),
     # The same values in another layout; attribute `layout`.

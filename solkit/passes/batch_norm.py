@@ -10,11 +10,11 @@ from solkit.ir import Graph, Node, TensorType, Value
 
 def fold_batch_norm(graph: Graph) -> None:
     """Replace every `batch_norm` node."""
-    users = graph.users()
     for node in [node for node in graph.nodes if node.op == "batch_norm"]:
         x = node.inputs[0]
         convolution = x.producer
-        if convolution is not None and convolution.op == "conv2d" and len(users[x]) == 1 and x not in graph.outputs:
+        alone = len(graph.users()[x]) == 1 and x not in graph.outputs
+        if convolution is not None and convolution.op == "conv2d" and alone:
             graph.replace(node.output, _into_convolution(graph, convolution, node))
         else:
             graph.replace(node.output, _as_elementwise(graph, node))

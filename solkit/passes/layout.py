@@ -62,7 +62,8 @@ def _dnn(node: Node, moves: _Moves) -> None:
     padded = any(pair(node.attributes["padding"]))
     if not x.layout.blocked:
         few = x.shape[1] <= FEW_CHANNELS
-        if few and padded:
+        moved = x.producer is not None and x.producer.op == "reorder"  # in an earlier run of the pass
+        if few and padded and not moved:
             node.inputs[0] = moves.to(x, PLAIN, halo=True)
         elif not few and (padded or node.inputs[1].shape[2:] != (1, 1)):
             node.inputs[0] = moves.to(x, BLOCKED)

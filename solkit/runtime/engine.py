@@ -36,7 +36,7 @@ class _Context:
     """What one call at a time needs: an arena, and the table of addresses that kernels are given."""
 
     def __init__(self, arena_bytes: int, entries: int) -> None:
-        self.arena = torch.empty(arena_bytes + 64, dtype=torch.uint8)
+        self.arena = torch.empty(arena_bytes + 64, dtype=torch.uint8, device="cpu")
         self.base = -self.arena.data_ptr() % 64
         self.table = (ctypes.c_void_p * max(1, entries))()
         self.weights: Weights | None = None
@@ -54,6 +54,7 @@ class Engine:
             self._entries.setdefault(self._root.get(value, value), []).append(index)
         self._weights = graph.weight_values()
         self._outputs = self._fresh_outputs()
+        self._results = self._owned_results()
         self._offsets, self.arena_bytes = self._plan_memory()
         self.steps = self._steps()
         self._free: list[_Context] = []
@@ -67,6 +68,16 @@ class Engine:
         """Results that compiled code writes straight into the tensors the caller gets."""
         native = {value for cluster in self.clusters if cluster.kind in ("dnn", "dfp") for value in cluster.outputs}
         return {self._of(value) for value in self.graph.outputs} & native
+
+    def _owned_results(self) -> list[tuple[Value, bool]]:
+        """What the graph returns, and whether to copy it: the caller may write into what it gets, which must be neither
+        an input, nor a weight, nor another result."""
+        shared = self._weights | set(self.graph.inputs)
+        results = []
+        for value in self.graph.outputs:
+            results.append((value, self._of(value) in shared))
+            shared.add(self._of(value))
+        return results
 
     def _plan_memory(self) -> tuple[dict[Value, int], int]:
         first: dict[Value, int] = {}
@@ -143,7 +154,7 @@ class Engine:
     ) -> list[torch.Tensor]:
         tensors = dict(zip(self.graph.inputs, inputs, strict=True))
         for value in self._outputs:
-            tensors[value] = torch.empty(value.shape, dtype=value.type.dtype)
+            tensors[value] = torch.empty(value.shape, dtype=value.type.dtype, device="cpu")
         for value, tensor in tensors.items():
             self._point(context, value, tensor)
         threads = config["threads"] or torch.get_num_threads()
@@ -158,7 +169,8 @@ class Engine:
             self.runtime.run(
                 self.runtime.pool(), self.library.clusters, context.table, step.first, step.last, threads, seconds
             )
-        return [self._result(value, context, tensors, weights) for value in self.graph.outputs]
+        results = ((self._tensor(value, context, tensors, weights), copy) for value, copy in self._results)
+        return [tensor.clone() if copy else tensor for tensor, copy in results]
 
     def _point(self, context: _Context, value: Value, tensor: torch.Tensor) -> None:
         for index in self._entries.get(value, ()):
@@ -185,14 +197,6 @@ class Engine:
         for value, tensor in zip(node.outputs, made, strict=True):
             # A view of the arena would change with the next cluster that gets these bytes.
             tensors[value] = tensor.clone() if tensor.untyped_storage().data_ptr() == arena else tensor
-
-    def _result(
-        self, value: Value, context: _Context, tensors: dict[Value, torch.Tensor], weights: Weights
-    ) -> torch.Tensor:
-        tensor = self._tensor(value, context, tensors, weights)
-        root = self._of(value)
-        # The caller may write into what it gets, so an input or a weight handed through is copied.
-        return tensor.clone() if root in self._weights or root in self.graph.inputs else tensor
 
 
 def _roots(clusters: list[Cluster]) -> dict[Value, Value]:

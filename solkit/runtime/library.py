@@ -32,21 +32,26 @@ def _compiled(sources: dict[str, str]) -> Path:
     return cache.make(key, fill) / _LIBRARY
 
 
-def _load(path: Path) -> ctypes.CDLL:
+def _load(path: Path, *symbols: str) -> ctypes.CDLL:
+    """The library at `path`, which must have these symbols."""
     try:
-        return ctypes.CDLL(str(path))
-    except OSError as error:
+        library = ctypes.CDLL(str(path))
+        for symbol in symbols:
+            getattr(library, symbol)
+    except (OSError, AttributeError) as error:
+        cache.drop(path.parent.name)  # to be compiled anew, when the compiler has been mended
         raise ToolchainError(
             f"the compiled library {path} cannot be loaded ({error}); if its folder forbids running code (noexec), "
-            "set SOL_CACHE_DIR to another"
+            f"set SOL_CACHE_DIR to another; if {find_compiler().description} is at fault, set $CC to another"
         ) from error
+    return library
 
 
 class Runtime:
     """The C runtime: kernels/compute/runtime.c."""
 
     def __init__(self) -> None:
-        self._library = _load(_compiled({"runtime.c": (kernels() / "runtime.c").read_text()}))
+        self._library = _load(_compiled({"runtime.c": (kernels() / "runtime.c").read_text()}), "sol_run")
         pointer, number = ctypes.c_void_p, ctypes.c_int
         self.pool = self._function("sol_pool_get", pointer)
         self.run = self._function("sol_run", None, pointer, pointer, pointer, number, number, number, pointer)
@@ -74,6 +79,6 @@ class Library:
 
     def __init__(self, program: Program) -> None:
         self.path = _compiled(program.sources)
-        self._library = _load(self.path)
+        self._library = _load(self.path, "sol_clusters", "sol_vector_length")
         self.clusters = ctypes.addressof(ctypes.c_char.in_dll(self._library, "sol_clusters"))
         self.vector_length = ctypes.c_int32.in_dll(self._library, "sol_vector_length").value

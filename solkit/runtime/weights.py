@@ -76,13 +76,15 @@ class Weights:
 
 
 def _values(graph: Graph, parameters: Mapping[str, torch.Tensor]) -> dict[Value, torch.Tensor]:
-    """Parameters, constants, and what is computed from them alone; computed in float64, rounded once at the end."""
+    """Parameters, constants, and what is computed from them alone: in float64, rounded once at the end, or where it is
+    an operation of PyTorch's, as PyTorch does it."""
     weights = graph.weight_values()
     known = {value: parameters[name].detach() for name, value in graph.parameters.items()}
-    known.update({value: tensor for value, tensor in graph.constants.values()})
+    known.update(dict(graph.constants.values()))
     nodes = [node for node in graph.nodes if all(value in weights for value in node.outputs)]
     with torch.no_grad():
-        evaluate(nodes, known, torch.float64)
+        for node in nodes:
+            evaluate([node], known, None if node.op == "torch" else torch.float64)
     return known
 
 
@@ -95,5 +97,6 @@ def _allocate(size: int, runtime: Runtime, owner: object) -> torch.Tensor:
     address = runtime.memory_get(size)
     if not address:
         raise SolError(f"there is no memory for {size / 2**20:.0f} MiB of packed weights")
-    weakref.finalize(owner, runtime.memory_free, address)
+    # Not when Python ends: a thread may still be running the model then.
+    weakref.finalize(owner, runtime.memory_free, address).atexit = False
     return torch.frombuffer((ctypes.c_uint8 * size).from_address(address), dtype=torch.uint8)

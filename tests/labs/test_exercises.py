@@ -1,6 +1,7 @@
 """The exercise engine, and every exercise three ways: its solution passes, the blank is not attempted, and a known
 wrong answer gets its own message."""
 
+import itertools
 import json
 
 import numpy
@@ -32,6 +33,26 @@ WRONG = {
         (float("nan"), "That is not it"),
         ("2704000", "without quotes"),
         (True, "without quotes"),
+    ],
+    "01.2": [
+        ((0.25, 72.04), "ReLU: That is right for one trip"),
+        ((0.5, 72.04), "ReLU: That counts numbers"),
+        ((1, 72.04), "ReLU: That is one FLOP for each number"),
+        ((8, 72.04), "ReLU: That is bytes for each FLOP"),
+        ((72.04, 0.125), "ReLU: That is the fused kernel's"),
+        ((3, 72.04), "ReLU: that is not it"),
+        ((0.125, 36.02), "Fused: That counts a multiply-add as one"),
+        ((0.125, 288.2), "Fused: That counts numbers"),
+        ((0.125, 33.89), "Fused: That is with the bytes of three layers"),
+        ((0.125, 64.0), "Fused: That is with the bytes that are saved"),
+        ((0.125, 494.5), "Fused: That leaves out the weights"),
+        ((0.125, 0.01388), "Fused: That is bytes for each FLOP"),
+        ((0.125, float("nan")), "Fused: that is not it"),
+        (0.125, "a pair of numbers"),
+        ((0.125, ...), "a pair of numbers"),
+        ((1, 2, 3), "a pair of numbers"),
+        ("0.125, 72", "a pair of numbers"),
+        ({0.125, 72.04}, "a pair of numbers"),
     ],
 }
 
@@ -77,6 +98,22 @@ def test_every_known_answer_of_the_table_is_wrong():
     assert lab01.SAVED == 2_704_000
     assert lab01.SAVED not in lab01.KNOWN
     assert len(lab01.KNOWN) == 8  # no two mistakes share a number
+
+
+def test_no_two_known_mistakes_of_a_pair_are_near_each_other():
+    for right, known, count in ((lab01.RELU, lab01.KNOWN_RELU, 5), (lab01.INTENSITY, lab01.KNOWN_FUSED, 6)):
+        numbers = sorted([right, *known])
+        assert len(known) == count
+        assert all(after > 1.05 * before for before, after in itertools.pairwise(numbers))
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [(0.125, 72), [0.125, 72.2], numpy.array([0.125, 72.04]), torch.tensor([0.125, 72.3]), (1 / 8, lab01.INTENSITY)],
+)
+def test_a_pair_may_be_rounded_and_of_any_kind(pair):
+    """72.2 is with ReLU, pooling and bias counted, as `explain()` does."""
+    assert check("01.2", pair).passed
 
 
 @pytest.mark.parametrize("kind", [int, float, numpy.int64, numpy.float32, numpy.array, torch.tensor])

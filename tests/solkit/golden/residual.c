@@ -83,7 +83,8 @@ void kernel_1(float *const *b, int64_t task) {
                             vf row[VECTORS];
                             UNROLL for (int v = 0; v < VECTORS; v++) row[v] = vf_load(w + v * VLEN);
                             UNROLL for (int p = 0; p < PIXELS; p++)
-                                UNROLL for (int v = 0; v < VECTORS; v++) acc[p][v] = vf_axpy(in[p * VLEN], row[v], acc[p][v]);
+                                UNROLL for (int v = 0; v < VECTORS; v++)
+                                    acc[p][v] = vf_axpy(in[p * VLEN], row[v], acc[p][v]);
                             w += VECTORS * VLEN;
                         }
                     }
@@ -158,7 +159,8 @@ void kernel_2(float *const *b, int64_t task) {
                             vf row[VECTORS];
                             UNROLL for (int v = 0; v < VECTORS; v++) row[v] = vf_load(w + v * VLEN);
                             UNROLL for (int p = 0; p < PIXELS; p++)
-                                UNROLL for (int v = 0; v < VECTORS; v++) acc[p][v] = vf_axpy(in[p * VLEN], row[v], acc[p][v]);
+                                UNROLL for (int v = 0; v < VECTORS; v++)
+                                    acc[p][v] = vf_axpy(in[p * VLEN], row[v], acc[p][v]);
                             w += VECTORS * VLEN;
                         }
                     }
