@@ -36,9 +36,10 @@ def capture(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> tupl
             # strict=False traces by running the Python code: nothing of it is left out or interpreted.
             program = torch.export.export(model, args, kwargs, strict=False).run_decompositions({})
         except Exception as error:
+            listed = "pass inputs one by one, sol.optimize(model, x), not in a list. " if _lists(args) else ""
             raise ModelError(
                 f"{type(model).__name__} cannot be captured as one graph: {_first_line(error)}\n"
-                "torch.export.export(model, inputs) shows where. Usual causes: Python control flow that depends on a "
+                f"{listed}torch.export.export(model, inputs) shows where. Usual causes: Python control flow that depends on a "
                 "tensor's values, or numpy inside forward."
             ) from error
     signature = program.graph_signature
@@ -49,6 +50,11 @@ def capture(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> tupl
             "models whose call changes nothing but its result"
         )
     return _Importer(program).run()
+
+
+def _lists(args: tuple) -> bool:
+    """Whether the inputs may have been meant as a list of inputs, as later versions of SOL take them."""
+    return len(args) == 1 and isinstance(args[0], (list, tuple))
 
 
 def _first_line(error: Exception) -> str:
