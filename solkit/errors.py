@@ -1,6 +1,11 @@
 """Every error solkit raises on purpose. Each names what was wrong and says what to do about it."""
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what an error says that is not empty, or its name."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 class SolError(Exception):
     """Base of all errors raised by solkit."""
 

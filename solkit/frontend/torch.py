@@ -39,8 +39,8 @@ def capture(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> tupl
             listed = "pass inputs one by one, sol.optimize(model, x), not in a list. " if _lists(args) else ""
             raise ModelError(
                 f"{type(model).__name__} cannot be captured as one graph: {_first_line(error)}\n"
-                f"{listed}torch.export.export(model, inputs) shows where. Usual causes: Python control flow that depends on a "
-                "tensor's values, or numpy inside forward."
+                f"{listed}torch.export.export(model, inputs) shows where. Usual causes: Python control flow that "
+                "depends on a tensor's values, or numpy inside forward."
             ) from error
     signature = program.graph_signature
     changed = [*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()]
