@@ -1,5 +1,6 @@
 """`sol.optimize`: from a model to a faster one, all steps in order."""
 
+import threading
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch.utils import _pytree as pytree
 from solkit import cache, clusters, passes
 from solkit.codegen import generate
 from solkit.config import config, log
-from solkit.errors import ModelError, NumericsError
+from solkit.errors import InputError, ModelError, NumericsError, first_line
 from solkit.frontend.fingerprint import fingerprint
 from solkit.frontend.modes import evaluating
 from solkit.inputs import Signature, normalize
@@ -21,6 +22,9 @@ from solkit.target import host
 # what kernels show (1e-6), far below what a wrong program shows.
 TOLERANCE = 1e-3
 MOST_TIPPED = 0.01  # share of the elements of a result of whole numbers that may differ
+
+# One thread at a time: torch.export keeps what it is at in global variables, and models are put into another mode.
+_ALONE = threading.RLock()
 
 
 def optimize(model: torch.nn.Module, *inputs: Any, kwargs: dict[str, Any] | None = None) -> SolModule:
@@ -36,7 +40,8 @@ def optimize(model: torch.nn.Module, *inputs: Any, kwargs: dict[str, Any] | None
         A module that is called as `model` is and gives the same, in evaluation mode with compiled code.
     Raises:
         ModelError: `model` is no module, or cannot be captured as one graph.
-        InputError: `model` cannot be called with these inputs, or they are not dense tensors on the CPU.
+        InputError: `model` cannot be called with these inputs, in PyTorch neither, or they are not dense tensors on the
+            CPU.
         ToolchainError: there is no working C compiler.
         CacheError: compiled code can be kept nowhere.
         NumericsError: the compiled model does not agree with PyTorch on these inputs.
@@ -50,6 +55,11 @@ def optimize(model: torch.nn.Module, *inputs: Any, kwargs: dict[str, Any] | None
         if tensor.device.type != "cpu":
             raise ModelError(f"the parameter {name!r} is on {tensor.device}; solkit runs on the CPU: call model.cpu()")
     args, kwargs = normalize(model, inputs, dict(kwargs or {}))
+    with _ALONE:
+        return _kept_or_new(model, args, kwargs)
+
+
+def _kept_or_new(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> SolModule:
     signature = Signature.of(args, kwargs)
     key = fingerprint(model, args, kwargs)
     kept = None if key is None else cache.find(key)
@@ -108,9 +118,13 @@ def _agrees(made: SolModule, args: tuple, kwargs: dict[str, Any]) -> bool:
         return True
     model = made.__dict__["_model"]
     with torch.no_grad():
-        ours = made._unflatten(made._engine.run(made._signature.tensors(args, kwargs), made.weights()))
         with evaluating(model):
-            theirs = model(*args, **kwargs)
+            try:
+                theirs = model(*args, **kwargs)
+            except Exception as error:  # torch.export does not look at everything
+                name = type(model).__name__
+                raise InputError(f"PyTorch cannot run {name} on inputs like these: {first_line(error)}") from error
+        ours = made._unflatten(made._engine.run(made._signature.tensors(args, kwargs), made.weights()))
     mine, yours = pytree.tree_leaves(ours), pytree.tree_leaves(theirs)
     return len(mine) == len(yours) and all(map(_close, mine, yours))
 

@@ -13,7 +13,7 @@ import torch
 from torch.fx import Node as FxNode
 from torch.utils import _pytree as pytree
 
-from solkit.errors import ModelError
+from solkit.errors import InputError, ModelError, first_line
 from solkit.frontend.modes import evaluating
 from solkit.ir import Graph, TensorType, Value
 from solkit.ir.serialize import Ref
@@ -29,6 +29,7 @@ def capture(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> tupl
         wrapped in `Ref`, or a plain Python value that the model always returns.
     Raises:
         ModelError: torch.export cannot capture it, or it does what solkit cannot do (changes a buffer or an input).
+        InputError: PyTorch cannot run it either.
     """
     with evaluating(model), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -36,11 +37,17 @@ def capture(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> tupl
             # strict=False traces by running the Python code: nothing of it is left out or interpreted.
             program = torch.export.export(model, args, kwargs, strict=False).run_decompositions({})
         except Exception as error:
-            listed = "pass inputs one by one, sol.optimize(model, x), not in a list. " if _lists(args) else ""
+            try:
+                model(*args, **kwargs)
+            except Exception as wrong:
+                listed = ". Pass inputs one by one, sol.optimize(model, x), not in a list" if _lists(args) else ""
+                raise InputError(
+                    f"PyTorch cannot run {type(model).__name__} on inputs like these: {first_line(wrong)}{listed}"
+                ) from wrong
             raise ModelError(
-                f"{type(model).__name__} cannot be captured as one graph: {_first_line(error)}\n"
-                f"{listed}torch.export.export(model, inputs) shows where. Usual causes: Python control flow that "
-                "depends on a tensor's values, or numpy inside forward."
+                f"{type(model).__name__} cannot be captured as one graph: {first_line(error)}\n"
+                "torch.export.export(model, inputs) shows where. Usual causes: Python control flow that depends on a "
+                "tensor's values, or numpy inside forward."
             ) from error
     signature = program.graph_signature
     changed = [*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()]
@@ -55,10 +62,6 @@ def capture(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> tupl
 def _lists(args: tuple) -> bool:
     """Whether the inputs may have been meant as a list of inputs, as later versions of SOL take them."""
     return len(args) == 1 and isinstance(args[0], (list, tuple))
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 class _Importer:

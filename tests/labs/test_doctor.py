@@ -12,6 +12,7 @@ from rich.console import Console
 
 from labs import doctor, doctor_checks, doctor_machine, tools
 from labs.doctor import Row
+from solkit.toolchain import find_compiler
 
 
 @pytest.fixture
@@ -214,13 +215,16 @@ class ToolchainError(Exception):
     pass
 
 
+CC = find_compiler().command  # whichever there is: a bare machine has only the one in the ziglang wheel
+
+
 @pytest.mark.parametrize(
     ("command", "status", "words"),
     [
-        (("cc",), "ok", "compiles, and what it makes runs"),
+        (CC, "ok", "compiles, and what it makes runs"),
         ((sys.executable, "-c", "import sys; sys.exit('out of ideas')"), "wrong", "out of ideas"),
         ((sys.executable, "-c", "import sys; sys.exit(3)"), "wrong", "exit status 3"),
-        (("cc", "-Danswer(x)=answer(void){return/**/1;}int/**/unused(x)"), "wrong", "does not work"),
+        ((*CC, "-Danswer(x)=answer(void){return/**/1;}int/**/unused(x)"), "wrong", "does not work"),
         (None, "missing", "set CC"),
     ],
 )

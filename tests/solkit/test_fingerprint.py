@@ -213,10 +213,11 @@ def registering(hook):
 
 
 def forgetful():
-    later = 1
     model = Calls(lambda m, x: later)
-    del later
-    return model
+    if model.training:
+        return model
+    later = 1
+    return later
 
 
 UNSURE = {
