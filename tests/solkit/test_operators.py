@@ -266,10 +266,10 @@ def test_special_numbers_in_matrices():
     compare(Each(models), x, x, x)
 
 
-LEADING = [(), (1,), (2,), (7,), (50,), (2, 3), (3, 1, 2, 2), (1, 1, 9)]
+LEADING = [(), (1,), (2,), (7,), (50,), (2, 3), (3, 1, 2, 2)]
 
 
-@pytest.mark.parametrize("features", [(1, 1), (5, 1), (1, 17), (16, 16), (33, 10), (100, 64), (7, 1000)], ids=str)
+@pytest.mark.parametrize("features", [(1, 1), (5, 17), (33, 10), (100, 64)], ids=str)
 def test_linear(features):
     models = {str(shape): nn.Linear(*features, bias=index % 3 > 0) for index, shape in enumerate(LEADING)}
     model = compare(Each(models), *(images(*shape, features[0]) for shape in LEADING))
