@@ -131,7 +131,8 @@ def find(key: str) -> Path | None:
 def _alone(folder: Path) -> Iterator[None]:
     """For as long as it lasts, no other process removes damaged entries of this cache folder."""
     with (folder / ".lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
