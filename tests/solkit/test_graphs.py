@@ -116,6 +116,7 @@ MODELS = {  # name: model, its inputs
         *(X, images(7), images(7).abs()),
     ),
     "relu before max pool": (nn.Sequential(conv(), nn.ReLU(), nn.MaxPool2d(3, 2, 1), conv()), X),
+    "relu before two max pools": (nn.Sequential(nn.ReLU(), nn.MaxPool2d(2, 1), nn.MaxPool2d(2)), X),
     "one module twice": (Calls(lambda m, x: m.block(m.block(x)), block=nn.Sequential(conv(), nn.ReLU())), X),
     "dropout": (nn.Sequential(conv(), nn.Dropout2d(0.5), nn.ReLU(), nn.Dropout(0.9)), X),
     "in place": (Calls(in_place, conv=conv()), X),
