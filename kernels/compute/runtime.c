@@ -30,7 +30,6 @@ typedef struct {
     pthread_cond_t wake;
     int sleeping;
     int workers; /* threads started so far */
-    pid_t owner; /* a forked child has none of the threads */
     job work;
     /* Number of the round << 16 | workers that take part in it. In one word: a worker that overslept a round it had no
      * part in must not take the next round's number of workers for that one's. */
@@ -93,12 +92,15 @@ static void *worker(void *argument) {
 }
 
 /* A child made by fork() starts afresh: the parent's threads are not in it, its locks may be held. */
-static void forget_parent(sol_pool *pool) {
-    memset(pool, 0, sizeof *pool);
-    pthread_mutex_init(&pool->busy, NULL);
-    pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->wake, NULL);
+static void forget_parent(void) {
+    memset(&the_pool, 0, sizeof the_pool);
+    pthread_mutex_init(&the_pool.busy, NULL);
+    pthread_mutex_init(&the_pool.lock, NULL);
+    pthread_cond_init(&the_pool.wake, NULL);
 }
+
+/* In the child before fork() returns, while it has a single thread: nobody can be using the pool. */
+__attribute__((constructor)) static void at_load(void) { pthread_atfork(NULL, NULL, forget_parent); }
 
 static void start_workers(sol_pool *pool, int wanted) {
     pthread_attr_t attributes;
@@ -118,15 +120,7 @@ static void start_workers(sol_pool *pool, int wanted) {
     pthread_attr_destroy(&attributes);
 }
 
-sol_pool *sol_pool_get(void) {
-    static int registered;
-    if (the_pool.owner != getpid()) {
-        if (registered) forget_parent(&the_pool);
-        registered = 1;
-        the_pool.owner = getpid();
-    }
-    return &the_pool;
-}
+sol_pool *sol_pool_get(void) { return &the_pool; }
 
 static void run_tasks(sol_pool *pool, sol_kernel *kernel, float *const *buffer, int64_t tasks, int threads) {
     if (threads > MOST_THREADS) threads = MOST_THREADS;
