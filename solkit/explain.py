@@ -109,19 +109,21 @@ class Explanation:
         return f"{text}; in PyTorch: {listed}"
 
     def __str__(self) -> str:
-        cells = self._cells()
-        widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
-        ]
-        lines.insert(1, "  ".join("-" * width for width in widths))
-        return "\n".join([*lines, self._summary()])
+        head, *rows = self._cells()
+        return f"{text_table(head, rows)}\n{self._summary()}"
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         head, *rows = self._cells()
         return html_table(head, rows, self._summary())
+
+
+def text_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table for a terminal."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    ruled = [head, tuple("-" * width for width in widths), *rows]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in ruled)
 
 
 def html_table(head: tuple[str, ...], rows: list[tuple[str, ...]], caption: str) -> str:
@@ -161,10 +163,7 @@ class Profile(list[Timing]):
         return [*rows, row("", "sum", "", sum(t.solkit_ms for t in self), sum(t.pytorch_ms for t in self))]
 
     def __str__(self) -> str:
-        cells = [self._HEAD, *self._cells()]
-        widths = [max(len(row[i]) for row in cells) for i in range(len(self._HEAD))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells]
-        return "\n".join(lines)
+        return text_table(self._HEAD, self._cells())
 
     __repr__ = __str__
 
