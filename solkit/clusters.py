@@ -31,6 +31,11 @@ class Cluster:
         return value
 
     @property
+    def compiled(self) -> bool:
+        """Whether it becomes a generated function."""
+        return self.kind in ("dnn", "dfp")
+
+    @property
     def layers(self) -> list[str]:
         """Dotted names of the layers in it, in order, each once; batch norms that were folded away included."""
         names = [n for node in self.nodes for n in (node.layer, node.attributes.get("folded")) if n]

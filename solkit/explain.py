@@ -89,7 +89,7 @@ class Explanation:
         return program.sources[program.kernels[self._native(number)]]
 
     def _native(self, number: int) -> int:
-        return sum(cluster.kind != "torch" for cluster in self.clusters[:number])
+        return sum(cluster.compiled for cluster in self.clusters[:number])
 
     def _cells(self) -> list[tuple[str, ...]]:
         head = ("#", "kind", "operators", "layers", "result", "MFLOP", "MB")
@@ -99,7 +99,7 @@ class Explanation:
         return [head, *rows]
 
     def _summary(self) -> str:
-        compiled = sum(cluster.kind != "torch" for cluster in self.clusters)
+        compiled = sum(cluster.compiled for cluster in self.clusters)
         left = self.in_pytorch
         between = self._engine.arena_bytes / 1e6
         text = f"{plural(compiled, 'compiled cluster')}, {between:.2f} MB of memory for what lies between them"
@@ -187,7 +187,7 @@ def profile(engine: Engine, inputs: list[torch.Tensor], weights: Weights, runs: 
     """
     if not isinstance(runs, int) or runs < 1:
         raise ConfigError(f"profile takes at least one run, not {runs!r}")
-    natives = [cluster for cluster in engine.clusters if cluster.kind in ("dnn", "dfp")]
+    natives = [cluster for cluster in engine.clusters if cluster.compiled]
     ours = _time_clusters(engine, inputs, weights, runs, len(natives))
     theirs = _time_pytorch(engine, inputs, weights, runs)
     shown = [cluster for cluster in engine.clusters if cluster.kind != "view"]

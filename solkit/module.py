@@ -209,7 +209,7 @@ class SolModule(torch.nn.Module):
         return profile(self._engine, self._signature.tensors(args, kwargs), self.weights(), runs)
 
     def extra_repr(self) -> str:
-        native = sum(cluster.kind in ("dnn", "dfp") for cluster in self.clusters)
+        native = sum(cluster.compiled for cluster in self.clusters)
         left = sum(cluster.kind == "torch" for cluster in self.clusters)
         return f"solkit: {plural(native, 'compiled cluster')}, {plural(left, 'operator')} in PyTorch"
 

@@ -89,7 +89,9 @@ def times(*factors: str | int) -> str:
     kept = [str(factor) for factor in factors if str(factor) != "1"]
     if "0" in kept:
         return "0"
-    return " * ".join(map(_factor, kept)) or "1" if len(kept) > 1 else "".join(kept) or "1"
+    if len(kept) < 2:
+        return kept[0] if kept else "1"
+    return " * ".join(map(_factor, kept))
 
 
 def _factor(text: str) -> str:

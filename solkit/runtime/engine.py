@@ -66,7 +66,7 @@ class Engine:
 
     def _fresh_outputs(self) -> set[Value]:
         """Results that compiled code writes straight into the tensors the caller gets."""
-        native = {value for cluster in self.clusters if cluster.kind in ("dnn", "dfp") for value in cluster.outputs}
+        native = {value for cluster in self.clusters if cluster.compiled for value in cluster.outputs}
         return {self._of(value) for value in self.graph.outputs} & native
 
     def _owned_results(self) -> list[tuple[Value, bool]]:
@@ -85,7 +85,7 @@ class Engine:
         for step, cluster in enumerate(self.clusters):
             for value in map(self._of, [*cluster.inputs, *cluster.outputs]):
                 last[value] = step
-            if cluster.kind in ("dnn", "dfp"):
+            if cluster.compiled:
                 first.update((value, step) for value in cluster.outputs if value not in self._outputs)
         values = list(first)
         length = self.library.vector_length
@@ -102,7 +102,7 @@ class Engine:
             if cluster.kind == "torch":
                 steps.append(Torch(cluster))
                 made_by_torch.update(cluster.outputs)
-            elif cluster.kind in ("dnn", "dfp"):
+            elif cluster.compiled:
                 if not steps or not isinstance(steps[-1], Native):
                     steps.append(Native(native, native))
                 native += 1

@@ -59,7 +59,7 @@ def run(model: SolModule, inputs: list[torch.Tensor], target: Target, emulator: 
     memory.tofile(folder / "before")
     for name, text in engine.program.sources.items():
         (folder / name).write_text(text)
-    clusters = sum(cluster.kind in ("dnn", "dfp") for cluster in engine.clusters)
+    clusters = sum(cluster.compiled for cluster in engine.clusters)
     numbers = {"floats": len(memory), "bytes": 4 * len(memory) + 64, "clusters": clusters}
     (folder / "main.c").write_text(DRIVER % {"first": ", ".join(map(str, first)), **numbers})
     compiler = cross_compiler()
