@@ -52,12 +52,19 @@ MOST_NODES = 30
 
 _KIND = {
     Kind.DNN: "dnn",
+    Kind.CHANNELS: "dfp",
+    Kind.CONCAT: "dfp",
+    Kind.STRIDED: "dfp",
     Kind.ELEMENTWISE: "dfp",
     Kind.WINDOW: "dfp",
     Kind.LAYOUT: "dfp",
     Kind.VIEW: "view",
     Kind.TORCH: "torch",
 }
+
+
+def _kind(node: Node) -> str:
+    return "view" if node.attributes.get("in_place") else _KIND[TABLE[node.op].kind]
 
 
 def partition(graph: Graph) -> list[Cluster]:
@@ -89,7 +96,7 @@ class _Partition:
     def _grow(self, seed: Node, following: list[Node], taken: set[Node]) -> list[Node]:
         """The longest run of fusable nodes behind `seed` that leaves exactly one value for others to read."""
         best = nodes = [seed]
-        if _KIND[TABLE[seed.op].kind] not in ("dnn", "dfp") or seed.op == "reorder":
+        if _kind(seed) not in ("dnn", "dfp") or seed.op == "reorder":
             return best
         made = set(seed.outputs)
         for node in following:
@@ -121,7 +128,7 @@ class _Partition:
         made = {value for node in nodes for value in node.outputs}
         scalars = [v.producer for node in nodes for v in node.inputs if v.producer and v.producer.op == "scalar"]
         inputs = [v for node in nodes for v in node.inputs if v not in made and v.producer not in scalars]
-        kind = _KIND[TABLE[nodes[0].op].kind]
+        kind = "dnn" if any(TABLE[node.op].kind is Kind.DNN for node in nodes) else _kind(nodes[0])
         outputs = list(nodes[0].outputs) if kind == "torch" else self._live(nodes)
         return Cluster(kind, [*dict.fromkeys(scalars), *nodes], list(dict.fromkeys(inputs)), outputs)
 
@@ -129,22 +136,37 @@ class _Partition:
 def _fuses(nodes: list[Node], node: Node) -> bool:
     """Whether the generators can take `node` into a cluster of `nodes`."""
     kind = TABLE[node.op].kind
-    window = next((member for member in nodes if TABLE[member.op].kind is Kind.WINDOW), None)
-    head = TABLE[nodes[0].op].kind
+    kinds = [TABLE[member.op].kind for member in nodes]
+    head = nodes[0]
     if kind is Kind.ELEMENTWISE:
         # Same elements as the cluster makes already: an epilogue does not broadcast its result to a larger one.
         before, after = nodes[-1].output, node.output
         if after.shape != before.shape or after.layout.blocked != before.layout.blocked:
             return False
-        plain_chain = head is Kind.ELEMENTWISE and window is None
-        return after.layout.blocked or plain_chain or all(_by_rows(v, after, nodes[0]) for v in node.inputs)
-    if kind is not Kind.WINDOW or window is not None:
+        plain_chain = set(kinds) == {Kind.ELEMENTWISE}
+        return after.layout.blocked or plain_chain or all(_by_rows(v, after, head) for v in node.inputs)
+    if node.op == "conv2d":
+        return _is_prologue(nodes, node)
+    if kind is not Kind.WINDOW or Kind.WINDOW in kinds or node.op == "depthwise_conv2d":
         return False
-    if head is Kind.DNN:
-        return is_global_average(node) and nodes[0].op == "conv2d" and sums_fit_registers(nodes[0])
+    if kinds[0] is Kind.DNN:
+        return is_global_average(node) and head.op == "conv2d" and sums_fit_registers(head)
+    if Kind.DNN in kinds:
+        return False
     # Depth first: what stands before the window is computed where it is needed, for each window anew. Worth it while
     # an element lies in few windows.
     return all(member.output.layout.blocked for member in nodes) and _overlap(node) <= 4
+
+
+def _is_prologue(nodes: list[Node], conv: Node) -> bool:
+    """Whether `nodes` can run as a prologue of the 1x1 convolution `conv`: made for a few rows of pixels at a time, all
+    channels, in memory that stays in the cache, and read from there."""
+    a, x = conv.attributes, conv.inputs[0]
+    pointwise = conv.inputs[1].shape[2:] == (1, 1) and pair(a["stride"]) == (1, 1) and not any(pair(a["padding"]))
+    if not pointwise or a["groups"] > 1 or x is not nodes[-1].output or not conv.output.layout.blocked:
+        return False
+    loops = all(TABLE[m.op].kind in (Kind.ELEMENTWISE, Kind.WINDOW, Kind.CHANNELS) for m in nodes)
+    return loops and x.layout.blocked
 
 
 def _by_rows(operand: Value, result: Value, head: Node) -> bool:

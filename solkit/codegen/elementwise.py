@@ -9,6 +9,11 @@ from solkit.ops import TABLE
 from solkit.ops.elementwise import c_float
 
 
+def store(where: str, vector: str, lanes: str | None = None) -> str:
+    """A statement that stores all lanes, or the first `lanes`."""
+    return f"vf_store_n({where}, {vector}, {lanes});" if lanes else f"vf_store({where}, {vector});"
+
+
 class Place(ABC):
     """Where in a tensor one vector lies: says in C how to load a vector of any operand there, and how to store one."""
 
@@ -33,9 +38,7 @@ class Place(ABC):
 
     def store(self, value: Value, vector: str) -> str:
         where = plus(self.kernel.buffer(value), self.address(value))
-        return (
-            f"vf_store({where}, {vector});" if self._whole(value) else f"vf_store_n({where}, {vector}, {self.lanes});"
-        )
+        return store(where, vector, None if self._whole(value) else self.lanes)
 
     def _whole(self, value: Value) -> bool:
         return value.layout.blocked

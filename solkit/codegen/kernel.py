@@ -2,7 +2,8 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from solkit.ir import PLAIN, Value
@@ -29,18 +30,25 @@ class Kernel:
     def __init__(self) -> None:
         self.buffers: list[Buffer] = []
         self.constants: list[tuple[str, str, str]] = []  # name, C expression, meaning
+        self.tables: list[str] = []  # C definitions in front of the function
         self.lines: list[str] = []
         self.depth = 1
 
     def buffer(self, value: Value, panels: Panels | None = None) -> str:
         """C name of the buffer that holds `value` (or its weights in panels)."""
-        key = (value, panels)
+        key = (value.root[0], panels)
         if key not in self.buffers:
             self.buffers.append(key)
         return f"b[{self.buffers.index(key)}]"
 
     def constant(self, name: str, expression: str | int, meaning: str = "") -> str:
         self.constants.append((name, str(expression), meaning))
+        return name
+
+    def table(self, name: str, kind: str, entries: Iterable[str | int]) -> str:
+        """A constant array in front of the function."""
+        rows = textwrap.wrap(", ".join(map(str, entries)), 112, initial_indent="    ", subsequent_indent="    ")
+        self.tables.append("\n".join([f"static const {kind} {name}[] = {{", *rows, "};"]))
         return name
 
     def line(self, text: str) -> None:
@@ -73,6 +81,7 @@ class Kernel:
             notes = (f"/* {meaning} */" if meaning else "" for _, _, meaning in self.constants)
             rows = (f"{row:{width}}{note}".rstrip() for row, note in zip(said, notes, strict=True))
             text += ["enum {", *rows, "};", ""]
+        text += [*self.tables, *([""] if self.tables else [])]
         text += [f"const int64_t {name}_tasks = TASKS;", ""]
         text += [f"void {name}(float *const *b, int64_t task) {{", *self.lines, "}", ""]
         return "\n".join(text)
@@ -113,10 +122,12 @@ def rows_and_columns(value: Value) -> tuple[int, int]:
 def plane(value: Value, image: str, block: str) -> str:
     """Offset in floats of a plane of an image: of a block of channels (NCHWc), or of a channel (plain)."""
     rows, columns = rows_and_columns(value)
-    channels, unit = value.shape[1], "1"
+    root, first = value.root
+    channels, unit = root.shape[1], "1"
     if value.layout.blocked:
         channels, unit = f"SOL_CEIL({channels}, VLEN)", "VLEN"
-    return times(plus(times(image, channels), block), rows * columns, unit)
+        first = f"{first} / VLEN" if first else 0
+    return times(plus(times(image, channels), first, block), rows * columns, unit)
 
 
 def pixel(value: Value, y: str, x: str) -> str:

@@ -4,11 +4,15 @@ Over images, a vector is VLEN channels of one pixel (NCHWc), so the lanes never 
 channels alike is the same few lines. Over plain tensors, a vector runs along the innermost dimension.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
 
 from solkit.clusters import Cluster
-from solkit.codegen.elementwise import Chain, Pixel, Place
-from solkit.codegen.kernel import Kernel, zero_halo
+from solkit.codegen.channels import emit_channels
+from solkit.codegen.depthwise import emit_depthwise
+from solkit.codegen.elementwise import Chain, Pixel, Place, store
+from solkit.codegen.kernel import Kernel, plus, zero_halo
 from solkit.ir import Node, Value
 from solkit.ops import TABLE, Kind
 from solkit.ops.operator import pair
@@ -18,56 +22,74 @@ TASK_ELEMENTS = 8192  # of a plain tensor: a task of a few microseconds
 
 
 def emit_loops(cluster: Cluster) -> Kernel:
-    """The kernel of a cluster of element-wise operators and at most one pooling window."""
-    nodes = [node for node in cluster.nodes if node.op != "scalar"]
-    window = next((node for node in nodes if TABLE[node.op].kind is Kind.WINDOW), None)
-    if window is not None or cluster.output.layout.blocked:
-        return _over_pixels(cluster, window)
+    """The kernel of a cluster of element-wise operators and at most one window, or of one `channel_map`."""
+    if cluster.output.layout.blocked or any(TABLE[node.op].kind is Kind.WINDOW for node in cluster.nodes):
+        return _over_pixels(cluster)
     return _over_elements(cluster)
 
 
 # -- images ---------------------------------------------------------------------------------------------------------
 
 
-def _over_pixels(cluster: Cluster, window: Node | None) -> Kernel:
+@dataclass(frozen=True)
+class Destination:
+    """Where a row of an image goes: in C the address of the vector at column `x`; `whole`: all lanes may be written."""
+
+    address: Callable[[str], str]
+    whole: bool = True
+
+    def store(self, x: str, vector: str) -> str:
+        return store(self.address(x), vector, None if self.whole else "lanes")
+
+
+def _over_pixels(cluster: Cluster) -> Kernel:
     k, out = Kernel(), cluster.output
     batch, channels, height, _ = out.shape
-    for value in cluster.inputs:
-        k.buffer(value)
     k.constant("IMAGES", batch)
     k.constant("BLOCKS", f"SOL_CEIL({channels}, VLEN)", "vectors of channels")
     k.constant("PARTS", f"SOL_MIN({height}, SOL_CEIL({TASKS_WANTED}, IMAGES * BLOCKS))", "rows are shared out")
     k.constant("TASKS", "IMAGES * BLOCKS * PARTS")
     k.line("const int64_t n = task / (BLOCKS * PARTS), block = task / PARTS % BLOCKS, part = task % PARTS;")
     with k.declaring(lanes=f"const int lanes = (int)sol_min(VLEN, {channels} - block * VLEN)"):
-        _rows(k, cluster, window)
+        if out.layout.halo != (0, 0):
+            k.open("if (part == 0)")
+            zero_halo(k, out, "n", "block")
+            k.close()
+        k.open(f"for (int64_t y = part * {height} / PARTS; y < (part + 1) * {height} / PARTS; y++)")
+        emit_row(k, cluster.nodes, out, _row_of(k, out))
+        k.close()
     return k
 
 
-def _rows(k: Kernel, cluster: Cluster, window: Node | None) -> None:
-    """The loop nest of one task: its rows of one plane."""
-    out = cluster.output
-    height, width = out.shape[2:]
-    if out.layout.halo != (0, 0):
-        k.open("if (part == 0)")
-        zero_halo(k, out, "n", "block")
+def _row_of(k: Kernel, value: Value) -> Destination:
+    def address(x: str) -> str:
+        return plus(k.buffer(value), Pixel(k, "n", "block", "y", x, "lanes").address(value))
+
+    return Destination(address, value.layout.blocked)
+
+
+def emit_row(k: Kernel, nodes: list[Node], made: Value, row: Destination) -> None:
+    """Row `y` of block `block` of image `n` of the value `made`, which `nodes` compute; `lanes` of its lanes count."""
+    window = next((node for node in nodes if TABLE[node.op].kind is Kind.WINDOW), None)
+    if nodes[0].op == "channel_map":
+        emit_channels(k, nodes[0], row.address)
+    elif window is not None and window.op == "depthwise_conv2d":
+        emit_depthwise(k, window, nodes, made, row.store)
+    else:
+        k.open(f"for (int64_t x = 0; x < {made.shape[3]}; x++)")
+        known = {}
+        if window is not None:
+            _WINDOWS[window.op](k, nodes, window)
+            known[window.output] = "found"
+        place = Pixel(k, "n", "block", "y", "x", "lanes")
+        k.line(row.store("x", Chain(k, nodes, place, known).vector(made)))
         k.close()
-    k.open(f"for (int64_t y = part * {height} / PARTS; y < (part + 1) * {height} / PARTS; y++)")
-    k.open(f"for (int64_t x = 0; x < {width}; x++)")
-    place = Pixel(k, "n", "block", "y", "x", "lanes")
-    known = {}
-    if window is not None:
-        _WINDOWS[window.op](k, cluster, window)
-        known[window.output] = "found"
-    k.line(place.store(out, Chain(k, cluster.nodes, place, known).vector(out)))
-    k.close()
-    k.close()
 
 
-def _window_input(k: Kernel, cluster: Cluster, window: Node) -> str:
+def _window_input(k: Kernel, nodes: list[Node], window: Node) -> str:
     """The window's input at (wy, wx), with what is fused before it: depth first, computed where it is needed."""
     place = Pixel(k, "n", "block", "wy", "wx", "lanes")
-    return Chain(k, cluster.nodes, place, {}).vector(window.inputs[0])
+    return Chain(k, nodes, place, {}).vector(window.inputs[0])
 
 
 def _bounds(k: Kernel, window: Node) -> None:
@@ -80,23 +102,23 @@ def _bounds(k: Kernel, window: Node) -> None:
         k.line(f"const int64_t w{at}0 = sol_max(0, {start}), w{at}1 = sol_min({size}, {start} + {kernel[axis]});")
 
 
-def _over_window(k: Kernel, cluster: Cluster, window: Node, start: str, combine: str) -> None:
+def _over_window(k: Kernel, nodes: list[Node], window: Node, start: str, combine: str) -> None:
     k.line(f"vf found = vf_set1({start});")
     k.open("for (int64_t wy = wy0; wy < wy1; wy++)")
     k.open("for (int64_t wx = wx0; wx < wx1; wx++)")
-    k.line(f"found = {combine}(found, {_window_input(k, cluster, window)});")
+    k.line(f"found = {combine}(found, {_window_input(k, nodes, window)});")
     k.close()
     k.close()
 
 
-def _max_pool2d(k: Kernel, cluster: Cluster, window: Node) -> None:
+def _max_pool2d(k: Kernel, nodes: list[Node], window: Node) -> None:
     _bounds(k, window)
-    _over_window(k, cluster, window, "-__builtin_inff()", "vf_max_nan")
+    _over_window(k, nodes, window, "-__builtin_inff()", "vf_max_nan")
 
 
-def _avg_pool2d(k: Kernel, cluster: Cluster, window: Node) -> None:
+def _avg_pool2d(k: Kernel, nodes: list[Node], window: Node) -> None:
     _bounds(k, window)
-    _over_window(k, cluster, window, "0.0f", "vf_add")
+    _over_window(k, nodes, window, "0.0f", "vf_add")
     a = window.attributes
     if a["divisor_override"] is not None:
         count = str(a["divisor_override"])
@@ -114,10 +136,10 @@ def _avg_pool2d(k: Kernel, cluster: Cluster, window: Node) -> None:
     k.line(f"found = vf_div(found, vf_set1((float)({count})));")
 
 
-def _adaptive_avg_pool2d(k: Kernel, cluster: Cluster, window: Node) -> None:
+def _adaptive_avg_pool2d(k: Kernel, nodes: list[Node], window: Node) -> None:
     for at, size, made in zip("yx", window.inputs[0].shape[2:], window.output.shape[2:], strict=True):
         k.line(f"const int64_t w{at}0 = {at} * {size} / {made}, w{at}1 = (({at} + 1) * {size} + {made - 1}) / {made};")
-    _over_window(k, cluster, window, "0.0f", "vf_add")
+    _over_window(k, nodes, window, "0.0f", "vf_add")
     k.line("found = vf_div(found, vf_set1((float)((wy1 - wy0) * (wx1 - wx0))));")
 
 

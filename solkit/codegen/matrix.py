@@ -14,6 +14,7 @@ from math import prod
 from solkit.clusters import CHUNK_BYTES, Cluster
 from solkit.codegen.elementwise import Chain, Pixel, Place, Row
 from solkit.codegen.kernel import Kernel, Panels, plane, plus, rows_and_columns, times, zero_halo
+from solkit.codegen.loops import Destination, emit_row
 from solkit.ir import Value
 from solkit.ops import TABLE, Kind
 from solkit.ops.operator import pair
@@ -22,6 +23,7 @@ from solkit.target import Target
 EACH_PIXEL = "UNROLL for (int p = 0; p < PIXELS; p++)"
 EACH_VECTOR = "UNROLL for (int v = 0; v < VECTORS; v++)"
 BLOCK = "const int64_t block = group * VECTORS + v"  # of output channels, the v-th of the panel
+SCRATCH_BYTES = 192 * 1024  # of a prologue's results, in the second-level cache with some weights beside them
 TASKS_WANTED = 16  # enough pieces for a few threads to share evenly
 
 
@@ -65,27 +67,40 @@ class _Matrix:
     def __init__(self, cluster: Cluster, target: Target) -> None:
         self.kernel = Kernel()
         self.cluster = cluster
-        heavy = next(node for node in cluster.nodes if TABLE[node.op].kind is Kind.DNN)
+        nodes = [node for node in cluster.nodes if node.op != "scalar"]
+        place = next(i for i, node in enumerate(nodes) if TABLE[node.op].kind is Kind.DNN)
+        heavy = nodes[place]
+        self.prologue, behind = nodes[:place], nodes[place + 1 :]
+        self.scalars = [node for node in cluster.nodes if node.op == "scalar"]
         self.node, self.made = heavy, heavy.output
         self.x, self.weight, *bias = heavy.inputs
         self.bias: Value | None = bias[0] if bias else None
-        self.pool = next((node for node in cluster.nodes if TABLE[node.op].kind is Kind.WINDOW), None)
-        self.elementwise = [node for node in cluster.nodes if TABLE[node.op].kind is Kind.ELEMENTWISE]
+        self.pool = next((node for node in behind if TABLE[node.op].kind is Kind.WINDOW), None)
+        self.elementwise = [*self.scalars, *(node for node in behind if TABLE[node.op].kind is Kind.ELEMENTWISE)]
         self.channels = self.weight.shape[0]
         self.image = heavy.op == "conv2d"
         if self.image:
             self.batch, _, self.height, self.width = self.made.shape
         else:
             self.batch, self.height, self.width = 1, 1, prod(self.made.shape[:-1])
-        self.pixels, self.vectors = choose_tile(target, self.width, self.channels)
+        self.groups = heavy.attributes["groups"] if self.image else 1
+        self.pixels, self.vectors = choose_tile(target, self.width, self.channels // self.groups)
+        if self.groups > 1:  # a panel of weights lies within one group
+            blocks = self.channels // self.groups // target.vector_length or 1
+            self.vectors = max(v for v in range(1, self.vectors + 1) if blocks % v == 0)
+        self.chunk_rows = self._rows_of_chunk() if self.prologue else 0
 
     def emit(self) -> Kernel:
         k = self.kernel
         reduction = self._convolution() if self.image else self._linear()
-        k.buffer(self.x)
+        if not self.prologue:
+            k.buffer(self.x)
         weights = k.buffer(self.weight, Panels(self.vectors, self.image and self.x.layout.blocked))
         self._constants(reduction)
         self._task()
+        if self.prologue:
+            self._fill_chunk()
+            k.open("for (int64_t group = 0; group < GROUPS; group++)")
         rows = self.weight.type.size // self.channels
         k.line(f"const float *const weights = {weights} + group * {rows} * VECTORS * VLEN;")
         self._lanes_and_bias()
@@ -94,6 +109,7 @@ class _Matrix:
             k.line(f"{EACH_VECTOR} sum[v] = vf_set1(0.0f);")
         elif self._stored.layout.halo != (0, 0):
             first = "if (part == 0) " if self._shared_out else ""
+            first = "if (y0 == 0) " if self.prologue else first
             k.open(f"{first}{EACH_VECTOR} if (lanes[v] > 0)")
             k.line(f"{BLOCK};")
             zero_halo(k, self._stored, self._n, "block")
@@ -106,7 +122,33 @@ class _Matrix:
             k.close()
         if self.pool is not None:
             self._finish_pool()
+        if self.prologue:
+            k.close()
         return k
+
+    # -- prologue -----------------------------------------------------------------------------------------------------
+
+    def _rows_of_chunk(self) -> int:
+        """Rows of pixels whose input is made at once: enough for a tile or two, few enough to stay in the cache and
+        to leave work for several threads."""
+        row_bytes = 4 * self.width * self.weight.shape[1]
+        most = max(1, SCRATCH_BYTES // row_bytes)
+        heavy = 4 * self.weight.type.size > CHUNK_BYTES  # weights are read again for each chunk
+        wanted = -(-(4 if heavy else TASKS_WANTED) // self.batch)
+        rows = min(most, max(1, self.height // wanted), self.height)
+        return -(-self.height // -(-self.height // rows))
+
+    def _fill_chunk(self) -> None:
+        """What the prologue makes of rows y0 to y1 - 1, all channels, in blocks: chunk[block][y - y0][x]."""
+        k, channels = self.kernel, self.weight.shape[1]
+        k.line(f"float chunk[SOL_CEIL({channels}, VLEN) * ROWS * {self.width} * VLEN] __attribute__((aligned(64)));")
+        k.open(f"for (int64_t block = 0; block < SOL_CEIL({channels}, VLEN); block++)")
+        with k.declaring(lanes=f"const int lanes = (int)sol_min(VLEN, {channels} - block * VLEN)"):
+            k.open("for (int64_t y = y0; y < y1; y++)")
+            row = Destination(lambda x: f"chunk + ((block * ROWS + y - y0) * {self.width} + {x}) * VLEN")
+            emit_row(k, [*self.prologue, *self.scalars], self.x, row)
+            k.close()
+        k.close()
 
     # -- sizes --------------------------------------------------------------------------------------------------------
 
@@ -122,7 +164,7 @@ class _Matrix:
     @property
     def _shared_out(self) -> bool:
         """Whether several tasks share the pixels of an image; the sum of a pool is one task's."""
-        return self.pool is None and self.height * self._row_tiles > 1
+        return not self.prologue and self.pool is None and self.height * self._row_tiles > 1
 
     @property
     def _row_tiles(self) -> int:
@@ -134,6 +176,9 @@ class _Matrix:
         k.constant("VECTORS", f"SOL_MIN({self.vectors}, SOL_CEIL({self.channels}, VLEN))", "times vectors of channels")
         k.constant("GROUPS", f"SOL_CEIL({self.channels}, VECTORS * VLEN)", "panels of output channels")
         tasks = ["GROUPS"]
+        if self.prologue:
+            k.constant("ROWS", self.chunk_rows, "of pixels, whose input is made at once")
+            tasks = [k.constant("CHUNKS", -(-self.height // self.chunk_rows), "of an image")]
         if self.batch > 1:
             tasks.append(k.constant("IMAGES", self.batch))
         if self._shared_out:
@@ -149,13 +194,14 @@ class _Matrix:
     @property
     def _in_chunks(self) -> bool:
         """Sums may wait in the output only if it has room for each; chunks pay only if weights are read again."""
-        reread = self.height * self.width > self.pixels
+        reread = (self.chunk_rows or self.height) * self.width > self.pixels
         return self.pool is None and reread and self._stored.shape == self.made.shape
 
     def _convolution(self) -> _Reduction:
         a, x = self.node.attributes, self.x
         channels, (height, width) = x.shape[1], self.weight.shape[2:]
-        rows, columns = rows_and_columns(x)
+        rows, columns = (0, self.width) if self.prologue else rows_and_columns(x)
+        channels //= self.groups
         dilation, stride = pair(a["dilation"]), pair(a["stride"])
         unit = "VLEN" if x.layout.blocked else "1"
 
@@ -165,7 +211,13 @@ class _Matrix:
         if x.layout.blocked:
             inner.append(("lane", f"sol_min(VLEN, {channels} - c * VLEN)", "1"))
             outer = f"SOL_CEIL({channels}, VLEN)"
-        return _Reduction(outer, times(rows * columns, unit), times(weights, unit), inner, times(stride[1], unit))
+        return _Reduction(
+            outer,
+            times("ROWS", columns, unit) if self.prologue else times(rows * columns, unit),
+            times(weights, unit),
+            inner,
+            times(stride[1], unit),
+        )
 
     def _linear(self) -> _Reduction:
         features = self.weight.shape[1]
@@ -176,6 +228,10 @@ class _Matrix:
     def _task(self) -> None:
         """Which part of the work the task is: a panel of channels, of an image, of a share of its pixels."""
         k, rest = self.kernel, "task"
+        if self.prologue:
+            image = "const int64_t n = task / CHUNKS, y0 = task % CHUNKS * ROWS" if self.batch > 1 else ""
+            k.line(f"{image or 'const int64_t n = 0, y0 = task * ROWS'}, y1 = sol_min(y0 + ROWS, {self.height});")
+            return
         names = []
         if self._shared_out:
             names.append("part = task % PARTS")
@@ -206,6 +262,8 @@ class _Matrix:
         first, end = "0", str(self.height * self._row_tiles)
         if self._shared_out:
             first, end = "part * TILES / PARTS", "(part + 1) * TILES / PARTS"
+        if self.prologue:
+            first, end = times("y0", self._row_tiles), times("y1", self._row_tiles)
         loop = "y" if self._row_tiles == 1 else "tile"
         k.open(f"for (int64_t {loop} = {first}; {loop} < {end}; {loop}++)")
         self._y, self._x, ragged = "y", "0", self.width % self.pixels != 0
@@ -279,13 +337,19 @@ class _Matrix:
         x = self.x
         if not self.image:
             return plus(self.kernel.buffer(x), times(self._x, self.weight.shape[1]))
+        if self.prologue:
+            return plus("chunk", times(plus(times(f"({self._y} - y0)", self.width), self._x), "VLEN"))
         a = self.node.attributes
         stride, padding = pair(a["stride"]), pair(a["padding"])
+        first = "0"
+        if self.groups > 1:
+            blocks = f"SOL_CEIL({self.weight.shape[1]}, VLEN)"  # of input channels of a group
+            first = f"group * VECTORS * VLEN / {self.channels // self.groups} * {blocks}"
         # Input pixel (0, 0) of the window lies `padding` before the output's; the halo is at least that wide.
         top, left = x.layout.halo[0] - padding[0], x.layout.halo[1] - padding[1]
         row = times(plus(times(self._y, stride[0]), top), rows_and_columns(x)[1])
         inside = plus(row, times(self._x, stride[1]), left)
-        return plus(self.kernel.buffer(x), plane(x, self._n, "0"), times(inside, "VLEN" if x.layout.blocked else 1))
+        return plus(self.kernel.buffer(x), plane(x, self._n, first), times(inside, "VLEN" if x.layout.blocked else 1))
 
     def _epilogue(self) -> None:
         """Element-wise operators behind the sums, then the store or the sum of the pool."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from solkit.clusters import Cluster
+from solkit.codegen.concat import emit_concat
 from solkit.codegen.kernel import Buffer, Kernel
 from solkit.codegen.loops import emit_loops
 from solkit.codegen.matrix import emit_matrix
@@ -30,6 +31,8 @@ def emit(cluster: Cluster, target: Target) -> Kernel:
     kinds = {TABLE[node.op].kind for node in cluster.nodes}
     if Kind.DNN in kinds:
         return emit_matrix(cluster, target)
+    if Kind.CONCAT in kinds:
+        return emit_concat(cluster)
     if Kind.LAYOUT in kinds:
         return emit_move(cluster)
     return emit_loops(cluster)

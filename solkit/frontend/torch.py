@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 
 from solkit.errors import InputError, ModelError, first_line
 from solkit.frontend.modes import evaluating
+from solkit.frontend.views import SPLITS, VIEWS, views_of
 from solkit.ir import Graph, TensorType, Value
 from solkit.ir.serialize import Ref
 from solkit.ops import BY_ATEN, Kind, Operator
@@ -270,6 +271,21 @@ def _reshape(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value:
     return importer.emit(fx, "reshape", [importer._value(a["self"])], {"shape": tuple(fx.meta["val"].shape)})
 
 
+def _view(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value | list[Value]:
+    _, *rest = a.values()
+    x, name = importer._value(fx.args[0]), str(fx.target)
+    if name in ("aten.expand_as.default",):
+        rest = [[*fx.meta["val"].shape]]
+        name = "aten.expand.default"
+    made = views_of(importer.graph, x, name, rest, importer.layer, fx.name)
+    return made if name in SPLITS else made[0]
+
+
+def _cat(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value:
+    tensors = [importer._value(part) for part in a["tensors"]]
+    return importer.emit(fx, "cat", tensors, {"dim": a["dim"] % len(tensors[0].shape)})
+
+
 def _identity(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value:
     return importer.emit(fx, "identity", [importer._value(fx.args[0])])
 
@@ -289,22 +305,35 @@ def _mean(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value | None:
     return node.output if a["keepdim"] else importer.emit(fx, "reshape", [node.output], {"shape": pooled.shape[:2]})
 
 
+def _conv2d(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value | None:
+    attributes = {name: a[name] for name in ("stride", "padding", "dilation", "groups")}
+    return _convolution(importer, fx, a, attributes)
+
+
+def _convolution(importer: _Importer, fx: FxNode, a: dict[str, Any], attributes: dict[str, Any]) -> Value | None:
+    x, *weights = (importer._value(a[name]) for name in ("input", "weight", "bias") if a[name] is not None)
+    if len(x.shape) != 4 or not importer.are_weights(weights):
+        return None
+    depthwise = 1 < attributes["groups"] == x.shape[1] == weights[0].shape[0]
+    return importer.emit(fx, "depthwise_conv2d" if depthwise else "conv2d", [x, *weights], attributes)
+
+
 def _conv2d_same(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value | None:
     """padding="same" or "valid" in numbers; an even kernel pads one side more, which is left to PyTorch."""
     kernel = a["weight"].meta["val"].shape[2:]
     reach = [d * (k - 1) if a["padding"] == "same" else 0 for d, k in zip(pair(a["dilation"]), kernel, strict=True)]
-    if any(r % 2 for r in reach) or a["groups"] != 1 or len(a["input"].meta["val"].shape) != 4:
-        return None
-    inputs = [importer._value(a[name]) for name in ("input", "weight", "bias") if a[name] is not None]
-    if not importer.are_weights(inputs[1:]):
+    if any(r % 2 for r in reach):
         return None
     attributes = {name: a[name] for name in ("stride", "dilation", "groups")}
-    return importer.emit(fx, "conv2d", inputs, {**attributes, "padding": [r // 2 for r in reach]})
+    return _convolution(importer, fx, a, {**attributes, "padding": [r // 2 for r in reach]})
 
 
 SPECIAL: dict[str, Callable[[_Importer, FxNode, dict[str, Any]], Value | None]] = {
     "aten._native_batch_norm_legit_no_training.default": _batch_norm,
+    "aten.conv2d.default": _conv2d,
     "aten.conv2d.padding": _conv2d_same,
+    "aten.cat.default": _cat,
+    **dict.fromkeys((*VIEWS, *SPLITS), _view),
     "aten.mean.dim": _mean,
     "aten.dropout.default": _dropout,
     **dict.fromkeys(

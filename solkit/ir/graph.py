@@ -11,12 +11,25 @@ from solkit.ir.types import PLAIN, Layout, TensorType
 
 @dataclass(eq=False)
 class Value:
-    """One tensor of the graph. `producer` is None for an input, a parameter or a constant."""
+    """One tensor of the graph. `producer` is None for an input, a parameter or a constant.
+
+    home: where it lies in another value, and from which channel on: a part of a concatenation, written in place.
+    """
 
     name: str
     type: TensorType
     producer: "Node | None" = None
     layout: Layout = PLAIN
+    home: "tuple[Value, int] | None" = None
+
+    @property
+    def root(self) -> "tuple[Value, int]":
+        """The value whose memory this one's is, and the channel at which it begins there."""
+        value, channel = self, 0
+        while value.home is not None:
+            channel += value.home[1]
+            value = value.home[0]
+        return value, channel
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -67,6 +67,7 @@ def _unit_alpha(attributes: dict[str, Any]) -> bool:
 
 
 ELEMENTWISE = (
+    Operator("copy", Kind.ELEMENTWISE, _broadcast, lambda x, a: x[0], "{0}", flops=lambda types, a: 0),
     # name, C expression, ATen overloads; the first of these is the reference
     _row("add", "vf_add({0}, {1})", "add.Tensor", "add.Scalar", accepts=_unit_alpha),
     _row("sub", "vf_sub({0}, {1})", "sub.Tensor", "sub.Scalar", accepts=_unit_alpha),

@@ -20,7 +20,10 @@ class Kind(Enum):
     ELEMENTWISE = "elementwise"  # DFP: a C expression on vectors
     WINDOW = "window"  # DFP: a loop over a window of each plane
     DNN = "dnn"  # a matrix kernel with several implementations
+    CONCAT = "concat"  # DFP: written in place where it can be, else copied
+    CHANNELS = "channels"  # DFP: picks channels of images
     VIEW = "view"  # another shape for the same memory
+    STRIDED = "strided"  # DFP: read in another order by whoever reads it
     LAYOUT = "layout"  # DFP: moves data, changes no value
     WEIGHT = "weight"  # on parameters only, computed when they change
     TORCH = "torch"  # PyTorch runs it

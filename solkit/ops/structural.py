@@ -38,6 +38,14 @@ STRUCTURAL = (
         lambda types, a: TensorType(tuple(a["shape"]), types[0].dtype),
         lambda x, a: x[0].reshape(a["shape"]),
     ),
+    # The same memory seen with other strides (in elements of the contiguous input).
+    Operator(
+        "strided",
+        Kind.STRIDED,
+        lambda types, a: TensorType(tuple(a["shape"]), types[0].dtype),
+        lambda x, a: torch.as_strided(x[0].contiguous(), a["shape"], a["strides"], a["offset"]),
+        flops=lambda types, a: 0,
+    ),
     # A number among the operands of an element-wise operator.
     Operator(
         "scalar",

@@ -76,16 +76,65 @@ def _window_flops(types: Types, a: Attributes) -> float:
     return prod(pair(a["kernel_size"]))
 
 
+def _convolve(x: Sequence[torch.Tensor], a: Attributes) -> torch.Tensor:
+    return F.conv2d(*x, stride=a["stride"], padding=a["padding"], dilation=a["dilation"], groups=a["groups"])
+
+
+def _merged_groups(x: Sequence[torch.Tensor], a: Attributes) -> torch.Tensor:
+    """Weights [O, I, *window] of a convolution in groups as those of one in fewer: `merge` neighbouring groups become
+    one that is zero where they do not meet, [O, I * merge, *window]."""
+    weight, merge = x[0], a["merge"]
+    outputs, inputs, *window = weight.shape
+    blocks = weight.reshape(-1, merge, outputs // a["groups"], inputs, *window)
+    made = weight.new_zeros(blocks.shape[0], merge, blocks.shape[2], merge, inputs, *window)
+    for index in range(merge):
+        made[:, index, :, index] = blocks[:, index]
+    return made.reshape(outputs, inputs * merge, *window)
+
+
+def _cat(types: Types, a: Attributes) -> TensorType:
+    shape = list(types[0].shape)
+    shape[a["dim"]] = sum(t.shape[a["dim"]] for t in types)
+    return TensorType(tuple(shape))
+
+
+def _channel_map(types: Types, a: Attributes) -> TensorType:
+    shape = types[0].shape
+    return TensorType((shape[0], len(a["channels"]), *shape[2:]))
+
+
+def _pick_channels(x: Sequence[torch.Tensor], a: Attributes) -> torch.Tensor:
+    first = [sum(t.shape[1] for t in x[:index]) for index in range(len(x))]
+    picked = torch.tensor([first[source] + channel for source, channel in a["channels"]])
+    return torch.cat(list(x), 1).index_select(1, picked)
+
+
 TENSOR = (
     Operator(
         "conv2d",
         Kind.DNN,
         _conv2d,
-        lambda x, a: F.conv2d(*x, stride=a["stride"], padding=a["padding"], dilation=a["dilation"], groups=a["groups"]),
+        _convolve,
         aten=("aten.conv2d.default",),
-        accepts=lambda a: a["groups"] == 1,
         flops=lambda types, a: 2 * prod(types[1].shape[1:]),
     ),
+    # As many groups as channels, one output channel each.
+    Operator(
+        "depthwise_conv2d",
+        Kind.WINDOW,
+        _conv2d,
+        _convolve,
+        flops=lambda types, a: 2 * prod(types[1].shape[1:]),
+    ),
+    Operator(
+        "merged_groups",
+        Kind.WEIGHT,
+        lambda types, a: TensorType((types[0].shape[0], types[0].shape[1] * a["merge"], *types[0].shape[2:])),
+        _merged_groups,
+    ),
+    Operator("cat", Kind.CONCAT, _cat, lambda x, a: torch.cat(list(x), a["dim"]), flops=lambda types, a: 0),
+    # Attribute `channels`: for each channel made, which input and which of its channels it is.
+    Operator("channel_map", Kind.CHANNELS, _channel_map, _pick_channels, flops=lambda types, a: 0),
     Operator(
         "linear",
         Kind.DNN,

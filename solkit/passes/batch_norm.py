@@ -6,15 +6,16 @@ the parameters keep their names and their meaning.
 """
 
 from solkit.ir import Graph, Node, TensorType, Value
+from solkit.target import Target
 
 
-def fold_batch_norm(graph: Graph) -> None:
+def fold_batch_norm(graph: Graph, target: Target) -> None:
     """Replace every `batch_norm` node."""
     for node in [node for node in graph.nodes if node.op == "batch_norm"]:
         x = node.inputs[0]
         convolution = x.producer
         alone = len(graph.users()[x]) == 1 and x not in graph.outputs
-        if convolution is not None and convolution.op == "conv2d" and alone:
+        if convolution is not None and convolution.op in ("conv2d", "depthwise_conv2d") and alone:
             graph.replace(node.output, _into_convolution(graph, convolution, node))
         else:
             graph.replace(node.output, _as_elementwise(graph, node))
@@ -41,7 +42,7 @@ def _into_convolution(graph: Graph, convolution: Node, norm: Node) -> Value:
     column = _per_channel(graph, scale, (weight.shape[0], 1, 1, 1), norm)
     scaled = graph.node("mul", [weight, column], [weight.type], {}, norm.layer, "folded", norm).output
     made = graph.node(
-        "conv2d",
+        convolution.op,
         [x, scaled, shift],
         [norm.output.type],
         convolution.attributes,

@@ -1,6 +1,7 @@
 """Remove what does nothing: identities, and nodes that nobody reads."""
 
 from solkit.ir import Graph, Node
+from solkit.target import Target
 
 _NEUTRAL = {"mul": 1.0, "div": 1.0}  # x + 0 is not here: it turns -0 into +0
 
@@ -16,14 +17,14 @@ def _is_identity(node: Node) -> bool:
     return number is not None and number.op == "scalar" and number.attributes["value"] == _NEUTRAL[node.op]
 
 
-def drop_identities(graph: Graph) -> None:
+def drop_identities(graph: Graph, target: Target) -> None:
     """Readers of a node that changes nothing read its input instead."""
     for node in [node for node in graph.nodes if _is_identity(node)]:
         graph.replace(node.output, node.inputs[0])
         graph.nodes.remove(node)
 
 
-def remove_dead_code(graph: Graph) -> None:
+def remove_dead_code(graph: Graph, target: Target) -> None:
     """Drop every node whose results nobody reads, and parameters and constants that are no longer read."""
     needed = set(graph.outputs)
     kept: list[Node] = []

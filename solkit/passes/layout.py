@@ -10,11 +10,13 @@ from dataclasses import replace
 from solkit.ir import BLOCKED, PLAIN, Graph, Layout, Node, Value
 from solkit.ops import TABLE, Kind
 from solkit.ops.operator import pair
+from solkit.passes.place import place_channels
+from solkit.target import Target
 
 FEW_CHANNELS = 4  # an RGB image in blocks of 16 channels would be four fifths padding
 
 
-def choose_layouts(graph: Graph) -> None:
+def choose_layouts(graph: Graph, target: Target) -> None:
     """Give every value its layout; add `reorder` nodes where a reader needs another one."""
     moves = _Moves(graph)
     weights = graph.weight_values()
@@ -23,6 +25,7 @@ def choose_layouts(graph: Graph) -> None:
             continue
         _WISHES.get(TABLE[node.op].kind, _all_plain)(node, moves)
     graph.outputs = [moves.to(value, PLAIN) for value in graph.outputs]
+    place_channels(graph, target.vector_length)
     _grow_halos(graph)
 
 
@@ -60,7 +63,9 @@ def _dnn(node: Node, moves: _Moves) -> None:
         return
     x = node.inputs[0]
     padded = any(pair(node.attributes["padding"]))
-    if not x.layout.blocked:
+    if node.attributes["groups"] > 1:
+        node.inputs[0] = moves.to(x, BLOCKED)
+    elif not x.layout.blocked:
         few = x.shape[1] <= FEW_CHANNELS
         moved = x.producer is not None and x.producer.op == "reorder"  # in an earlier run of the pass
         if few and padded and not moved:
@@ -71,8 +76,21 @@ def _dnn(node: Node, moves: _Moves) -> None:
 
 
 def _window(node: Node, moves: _Moves) -> None:
-    node.inputs = [moves.to(value, BLOCKED) for value in node.inputs]
+    node.inputs[0] = moves.to(node.inputs[0], BLOCKED)
     node.output.layout = _image(node.output)
+
+
+def _channels(node: Node, moves: _Moves) -> None:
+    node.inputs = [moves.to(value, BLOCKED) for value in node.inputs]
+    node.output.layout = BLOCKED
+
+
+def _concat(node: Node, moves: _Moves) -> None:
+    images = len(node.output.shape) == 4 and node.attributes["dim"] == 1
+    if images and any(value.layout.blocked for value in node.inputs):
+        _channels(node, moves)
+    else:
+        _all_plain(node, moves)
 
 
 def _elementwise(node: Node, moves: _Moves) -> None:
@@ -85,7 +103,13 @@ def _elementwise(node: Node, moves: _Moves) -> None:
         _all_plain(node, moves)
 
 
-_WISHES = {Kind.DNN: _dnn, Kind.WINDOW: _window, Kind.ELEMENTWISE: _elementwise}
+_WISHES = {
+    Kind.DNN: _dnn,
+    Kind.WINDOW: _window,
+    Kind.ELEMENTWISE: _elementwise,
+    Kind.CHANNELS: _channels,
+    Kind.CONCAT: _concat,
+}
 
 
 def _image(value: Value) -> Layout:
@@ -101,9 +125,14 @@ def per_channel(value: Value, shape: tuple[int, ...]) -> bool:
 
 
 def _grow_halos(graph: Graph) -> None:
-    """A halo is as wide as the widest padding among the convolutions that read the value."""
+    """A halo is as wide as the widest padding among the convolutions that read the value, or a value it shares memory
+    with."""
+    widest: dict[Value, tuple[int, int]] = {}
     for node in graph.nodes:
-        x = node.inputs[0] if node.op == "conv2d" else None
-        if x is not None and any(pair(node.attributes["padding"])):
-            halo = tuple(map(max, x.layout.halo, pair(node.attributes["padding"])))
-            x.layout = replace(x.layout, halo=halo)
+        if node.op in ("conv2d", "depthwise_conv2d") and any(pair(node.attributes["padding"])):
+            root = node.inputs[0].root[0]
+            halo = map(max, widest.get(root, (0, 0)), pair(node.attributes["padding"]))
+            widest[root] = tuple(halo)
+    for value in graph.values():
+        if value.root[0] in widest:
+            value.layout = replace(value.layout, halo=widest[value.root[0]])

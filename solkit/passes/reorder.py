@@ -1,9 +1,10 @@
 """MaxPool(ReLU(x)) = ReLU(MaxPool(x)), since ReLU is monotonic; the right side has fewer elements to clip."""
 
 from solkit.ir import Graph
+from solkit.target import Target
 
 
-def relu_after_max_pool(graph: Graph) -> None:
+def relu_after_max_pool(graph: Graph, target: Target) -> None:
     """Swap each ReLU with the max pool that is its only reader. NaN passes through both in either order."""
     for pool in [node for node in graph.nodes if node.op == "max_pool2d"]:
         relu = pool.inputs[0].producer

@@ -48,7 +48,7 @@ class Engine:
     def __init__(self, graph: Graph, clusters: list[Cluster], program: Program) -> None:
         self.graph, self.clusters, self.program = graph, clusters, program
         self.library, self.runtime = Library(program), runtime()
-        self._root = _roots(clusters)
+        self._root = _roots(graph, clusters)
         self._entries: dict[Value, list[int]] = {}
         for index, (value, _) in enumerate(program.buffers):
             self._entries.setdefault(self._root.get(value, value), []).append(index)
@@ -86,7 +86,9 @@ class Engine:
             for value in map(self._of, [*cluster.inputs, *cluster.outputs]):
                 last[value] = step
             if cluster.compiled:
-                first.update((value, step) for value in cluster.outputs if value not in self._outputs)
+                for value in map(self._of, cluster.outputs):
+                    if value not in self._outputs:
+                        first.setdefault(value, step)
         values = list(first)
         length = self.library.vector_length
         sizes = [4 * value.layout.elements(value.shape, length) for value in values]
@@ -199,11 +201,13 @@ class Engine:
             tensors[value] = tensor.clone() if tensor.untyped_storage().data_ptr() == arena else tensor
 
 
-def _roots(clusters: list[Cluster]) -> dict[Value, Value]:
-    """For each value that is a view of another, the one whose memory it is."""
-    root: dict[Value, Value] = {}
-    for cluster in clusters:
-        if cluster.kind == "view":
-            (node,) = cluster.nodes
-            root[node.output] = root.get(node.inputs[0], node.inputs[0])
-    return root
+def _roots(graph: Graph, clusters: list[Cluster]) -> dict[Value, Value]:
+    """For each value that lies in the memory of another, that other."""
+    views = {node.output: node.inputs[0] for c in clusters if c.kind == "view" for node in c.nodes if node.op != "cat"}
+
+    def root(value: Value) -> Value:
+        while value.home is not None or value in views:
+            value = value.home[0] if value.home is not None else views[value]
+        return value
+
+    return {value: root(value) for value in graph.values() if root(value) is not value}

@@ -1,0 +1,35 @@
+"""Average pooling is linear, and so is a 1x1 convolution: swapped, the convolution has a quarter of the pixels."""
+
+from solkit.ir import Graph
+from solkit.ops.operator import pair
+from solkit.target import Target
+
+
+def pool_before_pointwise(graph: Graph, target: Target) -> None:
+    """AvgPool(Conv1x1(x)) = Conv1x1(AvgPool(x)), where each window has all its pixels (the bias keeps its weight)."""
+    for pool in [node for node in graph.nodes if node.op == "avg_pool2d"]:
+        conv = pool.inputs[0].producer
+        if conv is None or conv.op != "conv2d" or conv.inputs[1].shape[2:] != (1, 1):
+            continue
+        a = conv.attributes
+        pointwise = pair(a["stride"]) == (1, 1) and not any(pair(a["padding"]))
+        if not pointwise or len(graph.users()[conv.output]) != 1 or conv.output in graph.outputs:
+            continue
+        fewer = pool.output.type.size < conv.output.type.size
+        if any(pair(pool.attributes["padding"])) or pool.attributes["divisor_override"] is not None or not fewer:
+            continue
+        x, *weights = conv.inputs
+        kind = type(x.type)((*x.shape[:2], *pool.output.shape[2:]), x.type.dtype)
+        pooled = graph.node("avg_pool2d", [x], [kind], pool.attributes, pool.layer, pool.output.name, pool)
+        made = graph.node(
+            "conv2d",
+            [pooled.output, *weights],
+            [pool.output.type],
+            conv.attributes,
+            conv.layer,
+            conv.output.name,
+            pool,
+        )
+        graph.replace(pool.output, made.output)
+        graph.nodes.remove(pool)
+        graph.nodes.remove(conv)
