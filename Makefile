@@ -53,7 +53,7 @@ lint: ## ruff: the rules and the format
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 
-bench: ## every benchmark, each a table of ratios taken in one run
+bench: ## every benchmark, each a table of ratios taken in one run (about an hour)
 	$(BOOTSTRAP) labs,mpi,bench
 	$(RUN) benchmarks.inference $(ARGS)
 

@@ -1,101 +1,139 @@
-"""Inference: solkit against PyTorch eager, float32, the same number of threads.
+"""Inference: solkit beside PyTorch, torch.compile, ONNX Runtime and OpenVINO, float32, the same number of threads.
 
-python -m benchmarks.inference --networks deck3,resnet18,mlp --threads 2 --json results/inference.json
+python -m benchmarks.inference
+python -m benchmarks.inference --networks deck3,resnet18 --batch 1 --threads 2 --json results/inference.json
+
+Each network is measured in a process of its own for each number of threads. All of the ten networks take about an hour.
 """
 
+import dataclasses
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from math import exp, log
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
 from rich.console import Console
-from rich.table import Table
 
-import solkit as sol
-from benchmarks.measure import ROUNDS, compare, machine
+from benchmarks import processes, report
+from benchmarks.engines import ENGINES
+from benchmarks.measure import ROUNDS, machine
+from benchmarks.peak import Peak
+from benchmarks.report import Row
 from labs import zoo
 from solkit.target import host
+from solkit.toolchain import find_compiler
+
+DEFAULT = "densenet161,resnet50,shufflenet_v2_x2_0,squeezenet1_0,vgg11_bn,mobilenet_v2,resnet18,mlp,bert_base,gpt2"
+WIDTH = 150  # of tables that go into a file
 
 
-@dataclass(frozen=True)
-class Network:
-    """A network of the zoo and the shape of one input, without the batch."""
+@dataclass
+class Found:
+    """All figures of one run; the file that --json writes has these keys."""
 
-    make: Callable[[], torch.nn.Module]
-    shape: tuple[int, ...]
-    says: str
-
-
-NETWORKS = {
-    "deck3": Network(zoo.deck3, (512, 13, 13), "Conv 1x1 + bias, ReLU, AvgPool 13x13"),
-    "resnet18": Network(zoo.resnet18, (3, 224, 224), "ResNet-18"),
-    "mlp": Network(zoo.mlp, (8192,), "MLP 8192x3"),
-}
-
-# Each makes a call out of a model and its input. The first is what ratios are taken against.
-ENGINES: dict[str, Callable[[torch.nn.Module, torch.Tensor], Callable[[], object]]] = {
-    "PyTorch eager": lambda model, x: lambda: model(x),
-    "solkit": lambda model, x: (lambda optimized: lambda: optimized(x))(sol.optimize(model, x)),
-}
-
-
-def measure(network: Network, batch: int, rounds: int) -> dict[str, dict[str, float]]:
-    """For each engine: median milliseconds, spread, and how many times as fast as the first."""
-    torch.manual_seed(0)
-    model, x = network.make(), torch.randn(batch, *network.shape)
-    times = compare({name: start(model, x) for name, start in ENGINES.items()}, rounds)
-    first = next(iter(times.values())).median_ms
-    return {
-        name: {"median_ms": found.median_ms, "spread": found.spread, "speedup": first / found.median_ms}
-        for name, found in times.items()
-    }
+    machine: dict[str, str]
+    peaks: dict[int, Peak] = field(default_factory=dict)  # by threads
+    rows: list[Row] = field(default_factory=list)
+    memory: dict[int, dict[str, dict[str, Any]]] = field(default_factory=dict)  # by batch, network and engine
+    start_up: dict[str, dict[str, Any]] = field(default_factory=dict)  # by network
 
 
 def main(
-    networks: Annotated[str, typer.Option(help="names with commas between, or 'all'")] = "all",
-    batch: Annotated[int, typer.Option(min=1)] = 1,
-    threads: Annotated[int | None, typer.Option(min=1, help="default: as many as PyTorch takes")] = None,
+    networks: Annotated[str, typer.Option(help="names with commas between, or 'all' of the zoo")] = DEFAULT,
+    batch: Annotated[str, typer.Option(help="batch sizes")] = "1,16",
+    threads: Annotated[str, typer.Option(help="numbers of threads")] = "1,2",
+    engines: Annotated[str, typer.Option(help="which to compare")] = ",".join(ENGINES),
     rounds: Annotated[int, typer.Option(min=1, help="blocks of each engine")] = ROUNDS,
-    json_file: Annotated[Path | None, typer.Option("--json", help="write the figures there, too")] = None,
+    memory: Annotated[bool, typer.Option("--memory", help="measure each engine's memory, too")] = False,
+    start_up: Annotated[bool, typer.Option("--start-up", help="measure the time of sol.optimize, too")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write all figures there")] = None,
+    markdown_file: Annotated[Path | None, typer.Option("--markdown", help="write the tables there")] = None,
+    readme: Annotated[bool, typer.Option("--readme", help="put the tables into README.md")] = False,
 ) -> None:
-    """Print one table: median milliseconds of a call, and how many times as fast as PyTorch eager."""
-    names = list(NETWORKS) if networks == "all" else [name.strip() for name in networks.split(",")]
-    unknown = [name for name in names if name not in NETWORKS]
+    """Print a table for each batch size and number of threads: milliseconds of a call, ratios, shares of the peak."""
+    chosen = _names(networks if networks != "all" else ",".join(zoo.NETWORKS), zoo.NETWORKS, "network")
+    compared = _names(engines, ENGINES, "engine")
+    batches, counts = _numbers(batch, "batch"), _numbers(threads, "threads")
+    packages = dict.fromkeys(package for name in compared for package in ENGINES[name].packages)
+    extra = {
+        "instructions of PyTorch": torch.backends.cpu.get_cpu_capability(),
+        "of solkit": host().name,
+        "compiler of solkit": find_compiler().description,
+    }
+    found = Found({**machine(*packages), **extra})
+    progress = Console(stderr=True, soft_wrap=True)
+    for count in counts:
+        progress.print(f"measuring the peak of the machine, threads {count}")
+        found.peaks[count] = Peak(**processes.run("peaks", threads=count))
+    for number, name in enumerate(chosen, 1):
+        says = zoo.NETWORKS[name].says
+        with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:  # the caches and files of one network
+            for count in counts:
+                progress.print(f"[{number}/{len(chosen)}] {says}, threads {count}", markup=False)
+                rows = processes.time_network(name, batches, count, compared, rounds, folder)
+                found.rows += rows
+                progress.print(*map(_progress, rows), sep="\n", markup=False)
+                _write(json_file, found)
+            if memory:
+                for size in batches:
+                    progress.print(f"[{number}/{len(chosen)}] {says}, memory at batch {size}", markup=False)
+                    used = {
+                        engine: processes.measure_memory(name, size, max(counts), engine, folder) for engine in compared
+                    }
+                    found.memory.setdefault(size, {})[says] = used
+            if start_up:
+                progress.print(f"[{number}/{len(chosen)}] {says}, start-up", markup=False)
+                found.start_up[says] = processes.measure_start_up(name, batches[0], max(counts), folder)
+            _write(json_file, found)
+    sheets = report.times(found.rows, found.peaks)
+    sheets += [report.memory(used, size, max(counts)) for size, used in found.memory.items()]
+    sheets += [report.start_up(found.start_up, batches[0])] if start_up else []
+    out = Console() if Console().is_terminal else Console(width=WIDTH)
+    for sheet in sheets:
+        out.print(sheet.rich())
+    out.print(report.where(found.machine, found.peaks), markup=False)
+    text = report.markdown(sheets, found.machine, found.peaks)
+    if markdown_file is not None:
+        markdown_file.parent.mkdir(parents=True, exist_ok=True)
+        markdown_file.write_text(text)
+    if readme:
+        report.replace_in(processes.ROOT / "README.md", text)
+
+
+def _names(text: str, known: Iterable[str], what: str) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise typer.BadParameter(f"no network is called {', '.join(unknown)}; there are {', '.join(NETWORKS)}")
-    if threads:
-        torch.set_num_threads(threads)
-    found = {}
-    with torch.no_grad():
-        for name in names:
-            Console(stderr=True).print(f"measuring {NETWORKS[name].says} ...")
-            found[name] = measure(NETWORKS[name], batch, rounds)
-    where = {**machine("torch", "aurora-labs"), "target": host().name, "threads": str(torch.get_num_threads())}
-    _print(found, batch, where)
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps({"machine": where, "batch": batch, "networks": found}, indent=1) + "\n")
+        raise typer.BadParameter(f"no {what} is called {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
+    return names
 
 
-def _print(found: dict[str, dict[str, dict[str, float]]], batch: int, where: dict[str, str]) -> None:
-    head, *others = ENGINES
-    table = Table(title=f"Inference, batch {batch}, float32: median ms of a call (times {head})")
-    table.add_column("network")
-    for name in ENGINES:
-        table.add_column(name, justify="right")
-    for name, engines in found.items():
-        cells = [f"{engines[head]['median_ms']:.3f}"]
-        cells += [f"{engines[other]['median_ms']:.3f} ({engines[other]['speedup']:.2f}x)" for other in others]
-        table.add_row(NETWORKS[name].says, *cells)
-    means = [exp(sum(log(row[other]["speedup"]) for row in found.values()) / len(found)) for other in others]
-    table.add_row("geometric mean", "", *(f"({mean:.2f}x)" for mean in means))
-    console = Console(width=110)
-    console.print(table)
-    console.print(", ".join(f"{key} {value}" for key, value in where.items()))
+def _numbers(text: str, what: str) -> list[int]:
+    numbers = [int(number) if number.strip().isdecimal() else 0 for number in text.split(",")]
+    if min(numbers) < 1:
+        raise typer.BadParameter(f"--{what} takes whole numbers above 0 with commas between, not {text!r}")
+    return sorted(set(numbers))
+
+
+def _progress(row: Row) -> str:
+    cells = (
+        f"{ENGINES[name].title} {figures['median_ms']:.2f} ms (error {figures['error']:.0e})"
+        if "median_ms" in figures
+        else f"{ENGINES[name].title} failed"
+        for name, figures in row.engines.items()
+    )
+    return f"  batch {row.batch}: {', '.join(cells)}"
+
+
+def _write(path: Path | None, found: Found) -> None:
+    """The figures so far, so that a run that is stopped leaves what it has."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(dataclasses.asdict(found), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -21,8 +21,10 @@ from solkit.errors import (
     SolError,
     ToolchainError,
 )
+from solkit.info import devices, seed, seeds, set_seed, versions
 from solkit.module import SolModule
 from solkit.optimize import optimize
+from solkit.verify import Verification, verify
 
 __all__ = [
     "CacheError",
@@ -34,7 +36,14 @@ __all__ = [
     "SolError",
     "SolModule",
     "ToolchainError",
+    "Verification",
     "cache",
     "config",
+    "devices",
     "optimize",
+    "seed",
+    "seeds",
+    "set_seed",
+    "verify",
+    "versions",
 ]

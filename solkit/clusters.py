@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from solkit.ir import Graph, Node, Value
 from solkit.ops import TABLE, Kind
 from solkit.ops.operator import pair
+from solkit.rowspace import over_rows, reads_through, rows_of
 
 
 @dataclass(eq=False)
@@ -52,11 +53,16 @@ MOST_NODES = 30
 
 _KIND = {
     Kind.DNN: "dnn",
+    Kind.MATMUL: "dnn",
+    Kind.ATTENTION: "dnn",
     Kind.CHANNELS: "dfp",
     Kind.CONCAT: "dfp",
     Kind.STRIDED: "dfp",
     Kind.ELEMENTWISE: "dfp",
+    Kind.REDUCE: "dfp",
+    Kind.LOOKUP: "dfp",
     Kind.WINDOW: "dfp",
+    Kind.RECURRENT: "dnn",
     Kind.LAYOUT: "dfp",
     Kind.VIEW: "view",
     Kind.TORCH: "torch",
@@ -80,12 +86,21 @@ class _Partition:
         scalars = {node.output for node in graph.nodes if node.op == "scalar"}
         self.ready = set(graph.inputs) | weights | scalars  # values there are before the cluster at hand
         self.active = [node for node in graph.nodes if not all(v in weights or v in scalars for v in node.outputs)]
+        # Views that nobody needs in memory: every reader reads through them.
+        self.through = {n.output: n for n in self.active if n.op == "strided" and self._is_read_through(n)}
+
+    def _is_read_through(self, view: Node) -> bool:
+        readers = self.users[view.output]
+        return view.output not in self.graph.outputs and all(reads_through(reader, view) for reader in readers)
 
     def run(self) -> list[Cluster]:
         clusters: list[Cluster] = []
         taken: set[Node] = set()
         for index, node in enumerate(self.active):
             if node in taken:
+                continue
+            if node.op == "strided" and node.output in self.through:
+                self.ready.add(node.output)
                 continue
             nodes = self._grow(node, self.active[index + 1 :], taken)
             taken.update(nodes)
@@ -96,7 +111,7 @@ class _Partition:
     def _grow(self, seed: Node, following: list[Node], taken: set[Node]) -> list[Node]:
         """The longest run of fusable nodes behind `seed` that leaves exactly one value for others to read."""
         best = nodes = [seed]
-        if _kind(seed) not in ("dnn", "dfp") or seed.op == "reorder":
+        if _kind(seed) not in ("dnn", "dfp") or seed.op in ("reorder", "attention"):
             return best
         made = set(seed.outputs)
         for node in following:
@@ -104,7 +119,7 @@ class _Partition:
                 continue
             if not all(value in made or value in self.ready for value in node.inputs):
                 continue
-            if not _fuses(nodes, node):
+            if not _fuses(nodes, node) or (not over_rows([*nodes, node]) and self._reads_views(node)):
                 continue
             if len(nodes) >= MOST_NODES:
                 break
@@ -113,6 +128,9 @@ class _Partition:
             if len(self._live(nodes)) == 1 and nodes[-1].output in self._live(nodes):
                 best = nodes
         return best
+
+    def _reads_views(self, node: Node) -> bool:
+        return any(value in self.through for value in node.inputs)
 
     def _live(self, nodes: list[Node]) -> list[Value]:
         """What these nodes make and others read."""
@@ -125,11 +143,13 @@ class _Partition:
         ]
 
     def _cluster(self, nodes: list[Node]) -> Cluster:
+        views = dict.fromkeys(self.through[v] for node in nodes for v in node.inputs if v in self.through)
+        nodes = [*views, *nodes]
         made = {value for node in nodes for value in node.outputs}
         scalars = [v.producer for node in nodes for v in node.inputs if v.producer and v.producer.op == "scalar"]
         inputs = [v for node in nodes for v in node.inputs if v not in made and v.producer not in scalars]
-        kind = "dnn" if any(TABLE[node.op].kind is Kind.DNN for node in nodes) else _kind(nodes[0])
-        outputs = list(nodes[0].outputs) if kind == "torch" else self._live(nodes)
+        kind = "dnn" if any(_kind(node) == "dnn" for node in nodes) else _kind(nodes[0])
+        outputs = list(nodes[0].outputs) if kind == "torch" else self._live(nodes[len(views) :])
         return Cluster(kind, [*dict.fromkeys(scalars), *nodes], list(dict.fromkeys(inputs)), outputs)
 
 
@@ -138,13 +158,16 @@ def _fuses(nodes: list[Node], node: Node) -> bool:
     kind = TABLE[node.op].kind
     kinds = [TABLE[member.op].kind for member in nodes]
     head = nodes[0]
+    if over_rows([*nodes, node]):
+        return rows_of([*nodes, node]) is not None
     if kind is Kind.ELEMENTWISE:
         # Same elements as the cluster makes already: an epilogue does not broadcast its result to a larger one.
+        if head.op == "matmul" and head.inputs[0].shape[-1] > CHUNK_STEPS:
+            return False
         before, after = nodes[-1].output, node.output
         if after.shape != before.shape or after.layout.blocked != before.layout.blocked:
             return False
-        plain_chain = set(kinds) == {Kind.ELEMENTWISE}
-        return after.layout.blocked or plain_chain or all(_by_rows(v, after, head) for v in node.inputs)
+        return after.layout.blocked or all(_by_rows(v, after, head) for v in node.inputs)
     if node.op == "conv2d":
         return _is_prologue(nodes, node)
     if kind is not Kind.WINDOW or Kind.WINDOW in kinds or node.op == "depthwise_conv2d":
@@ -172,7 +195,7 @@ def _is_prologue(nodes: list[Node], conv: Node) -> bool:
 def _by_rows(operand: Value, result: Value, head: Node) -> bool:
     """Whether `operand` is of the result's shape, one number, or one number per channel: what the epilogue of a matrix
     kernel or a pool, `head`, can load where the result is plain."""
-    axis = len(result.shape) - 1 if head.op == "linear" else 1
+    axis = len(result.shape) - 1 if head.op in ("linear", "matmul") else 1
     shape = (1,) * (len(result.shape) - len(operand.shape)) + operand.shape
     per_channel = all(size == (result.shape[axis] if i == axis else 1) for i, size in enumerate(shape))
     return operand.shape == result.shape or operand.type.size == 1 or per_channel
@@ -187,6 +210,10 @@ def is_global_average(node: Node) -> bool:
     whole = pair(node.attributes["kernel_size"]) == node.inputs[0].shape[2:]
     return whole and not any(pair(node.attributes["padding"])) and node.attributes["divisor_override"] is None
 
+
+# Steps of the reduction of a product of two values, for which a panel is packed at a time. Longer ones leave partial
+# sums in the output, where no epilogue can be.
+CHUNK_STEPS = 512
 
 # Weights of a block of output channels that stay in the second-level cache while its pixels are gone over.
 CHUNK_BYTES = 192 * 1024

@@ -66,6 +66,20 @@ OPTIONS = {
             "compare with PyTorch on the example inputs before a model is handed out",
         ),
         Option(
+            "compiler::debug",
+            None,
+            lambda v: v is None or isinstance(v, (str, os.PathLike)),
+            "None or a folder",
+            "where to write each model's graph, C files and explain() when it is compiled",
+        ),
+        Option(
+            "compiler::debug_memory_consumption",
+            False,
+            lambda v: isinstance(v, bool),
+            "True or False",
+            "write a picture of the memory: memory.html in compiler::debug, or beside the program in the cache",
+        ),
+        Option(
             "log::level",
             "WARNING",
             lambda v: v in LEVELS,

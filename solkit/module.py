@@ -49,6 +49,7 @@ class SolModule(torch.nn.Module):
         self._signature, self._engine, self._tree, self._results = signature, engine, tree, outputs
         self._bound: tuple[tuple, Weights] | None = None  # a state of the parameters, and the weights packed for it
         self._binding = threading.Lock()
+        self._profile: Profile | None = None  # the last one
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -188,9 +189,19 @@ class SolModule(torch.nn.Module):
         """What runs, in order; those of kind "view" need no code."""
         return self._engine.clusters
 
-    def explain(self) -> Explanation:
-        """What became of the model: its clusters, and what runs in PyTorch. Prints as a table."""
-        return Explanation(self._engine)
+    def explain(self, inputs: Any = None) -> Explanation:
+        """What became of the model: its clusters, and what runs in PyTorch. Prints as a table, in a notebook with a
+        drawing of the graph.
+
+        Args:
+            inputs: a tensor, or a tuple of the arguments of a call, to measure each cluster with, as `profile` does.
+                Without it, times are those of the last `profile`, if there was one.
+        Raises:
+            InputError: the inputs are not what the model was optimized for.
+        """
+        if inputs is not None:
+            self.profile(*(inputs if isinstance(inputs, tuple) else (inputs,)))
+        return Explanation(self._engine, self._profile)
 
     def source(self, cluster: int | None = None) -> str:
         """The generated C: of one compiled cluster, by its number in `explain()`, or of the whole program."""
@@ -206,7 +217,8 @@ class SolModule(torch.nn.Module):
             ConfigError: `runs` is not a positive number.
         """
         args, kwargs = normalize(self.__dict__["_model"], args, kwargs)
-        return profile(self._engine, self._signature.tensors(args, kwargs), self.weights(), runs)
+        self._profile = profile(self._engine, self._signature.tensors(args, kwargs), self.weights(), runs)
+        return self._profile
 
     def extra_repr(self) -> str:
         native = sum(cluster.compiled for cluster in self.clusters)

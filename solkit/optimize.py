@@ -10,11 +10,13 @@ from solkit import cache, clusters, passes
 from solkit.codegen import generate
 from solkit.config import config, log
 from solkit.errors import InputError, ModelError, NumericsError, first_line
+from solkit.explain.debug import listing, write_debug
 from solkit.frontend.fingerprint import fingerprint
 from solkit.frontend.modes import evaluating
 from solkit.inputs import Signature, normalize
 from solkit.ir import Graph, serialize
 from solkit.module import SolModule
+from solkit.progress import stage
 from solkit.runtime.engine import Engine
 from solkit.target import host
 
@@ -55,7 +57,7 @@ def optimize(model: torch.nn.Module, *inputs: Any, kwargs: dict[str, Any] | None
         if tensor.device.type != "cpu":
             raise ModelError(f"the parameter {name!r} is on {tensor.device}; solkit runs on the CPU: call model.cpu()")
     args, kwargs = normalize(model, inputs, dict(kwargs or {}))
-    with _ALONE:
+    with _ALONE, stage(f"optimizing {type(model).__name__}"):
         return _kept_or_new(model, args, kwargs)
 
 
@@ -83,8 +85,8 @@ def _kept_or_new(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) ->
 def _capture(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any], key: str | None) -> tuple[Graph, Any, list]:
     from solkit.frontend.torch import capture  # torch.export takes a second to import; a kept graph needs none of it
 
-    log.info("capturing %s", type(model).__name__)
-    graph, tree, outputs = capture(model, args, kwargs)
+    with stage(f"capturing {type(model).__name__}"):
+        graph, tree, outputs = capture(model, args, kwargs)
     if key is not None:
         try:
             text = pytree.treespec_dumps(tree)
@@ -105,9 +107,12 @@ def _from_cache(model: torch.nn.Module, signature: Signature, folder: Any) -> So
 
 
 def _compile(model: torch.nn.Module, signature: Signature, graph: Graph, tree: Any, outputs: list[Any]) -> SolModule:
-    passes.optimize(graph)
-    parts = clusters.partition(graph)
-    engine = Engine(graph, parts, generate(parts, host()))
+    captured = listing(graph) if config["compiler::debug"] else ""
+    with stage(f"compiling {type(model).__name__}"):
+        passes.optimize(graph)
+        parts = clusters.partition(graph)
+        engine = Engine(graph, parts, generate(parts, host()))
+    write_debug(config["compiler::debug"], type(model).__name__, captured, engine)
     return SolModule(model, signature, engine, tree, outputs)
 
 
@@ -117,7 +122,7 @@ def _agrees(made: SolModule, args: tuple, kwargs: dict[str, Any]) -> bool:
     if not config["verify"] or any(node.attributes.get("random") for node in nodes):
         return True
     model = made.__dict__["_model"]
-    with torch.no_grad():
+    with torch.no_grad(), stage(f"checking {type(model).__name__} against PyTorch"):
         with evaluating(model):
             try:
                 theirs = model(*args, **kwargs)

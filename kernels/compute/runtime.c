@@ -21,7 +21,7 @@ enum { MOST_THREADS = 1024, SPIN = 8000 };
 typedef struct {
     sol_kernel *kernel;
     float *const *buffer;
-    int64_t tasks;
+    int64_t end; /* behind the last task */
 } job;
 
 typedef struct {
@@ -53,7 +53,7 @@ static void take_tasks(sol_pool *pool) {
     const job work = pool->work;
     for (;;) {
         const int64_t task = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-        if (task >= work.tasks) return;
+        if (task >= work.end) return;
         work.kernel(work.buffer, task);
     }
 }
@@ -122,17 +122,18 @@ static void start_workers(sol_pool *pool, int wanted) {
 
 sol_pool *sol_pool_get(void) { return &the_pool; }
 
-static void run_tasks(sol_pool *pool, sol_kernel *kernel, float *const *buffer, int64_t tasks, int threads) {
+static void run_tasks(sol_pool *pool, sol_kernel *kernel, float *const *buffer, int64_t first, int64_t tasks,
+                      int threads) {
     if (threads > MOST_THREADS) threads = MOST_THREADS;
     if (threads > tasks) threads = (int)tasks;
     if (threads < 2 || pthread_mutex_trylock(&pool->busy)) {
-        for (int64_t task = 0; task < tasks; task++) kernel(buffer, task);
+        for (int64_t task = first; task < first + tasks; task++) kernel(buffer, task);
         return;
     }
     start_workers(pool, threads - 1);
-    pool->work = (job){kernel, buffer, tasks};
+    pool->work = (job){kernel, buffer, first + tasks};
     const int wanted = threads - 1 < pool->workers ? threads - 1 : pool->workers;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    atomic_store_explicit(&pool->next, first, memory_order_relaxed);
     atomic_store_explicit(&pool->unfinished, wanted, memory_order_relaxed);
     pthread_mutex_lock(&pool->lock);
     const uint64_t round = (atomic_load(&pool->turn) >> 16) + 1;
@@ -163,7 +164,8 @@ void sol_run(sol_pool *pool, const sol_cluster *clusters, float *const *values, 
         float *buffer[SOL_MOST_BUFFERS];
         for (int k = 0; k < cluster->buffers; k++) buffer[k] = values[cluster->values[k]];
         const double start = seconds ? now() : 0;
-        run_tasks(pool, cluster->kernel, buffer, *cluster->tasks, threads);
+        for (int round = 0; round < cluster->rounds; round++)
+            run_tasks(pool, cluster->kernel, buffer, round * *cluster->tasks, *cluster->tasks, threads);
         if (seconds) seconds[i] += now() - start;
     }
 }

@@ -6,21 +6,33 @@
 
 #include "vec.h"
 
-/* One task of a cluster: reads and writes the buffers it is given. Tasks of a cluster may run in any order, at once. */
+/* One task of a cluster: reads and writes the buffers it is given. Tasks of a round may run in any order, at once. */
 typedef void sol_kernel(float *const *buffer, int64_t task);
 
-/* A cluster: its kernel, how many tasks it has, and which of the program's values its buffers are. */
+/* A cluster: its kernel, how many tasks it has, which of the program's values its buffers are, and how often all its
+ * tasks run: those of round r are r * tasks + i, and begin when those of round r - 1 are done. */
 typedef struct {
     sol_kernel *kernel;
     const int64_t *tasks;
     const int32_t *values;
     int32_t buffers;
+    int32_t rounds;
 } sol_cluster;
 
 enum { SOL_MOST_BUFFERS = 64 };
 
 VF_INLINE int64_t sol_min(int64_t a, int64_t b) { return a < b ? a : b; }
 VF_INLINE int64_t sol_max(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* The largest of two numbers, or of the first n lanes; NaN if there is one. */
+VF_INLINE float sol_max_nan(float a, float b) { return b > a || b != b ? b : a; }
+VF_INLINE float sol_max_n(vf v, int n) {
+    float lane[VLEN], most;
+    vf_store(lane, v);
+    most = lane[0];
+    for (int i = 1; i < n; i++) most = sol_max_nan(most, lane[i]);
+    return most;
+}
 
 /* Constant expressions, for sizes of arrays. */
 #define SOL_MIN(a, b) ((a) < (b) ? (a) : (b))

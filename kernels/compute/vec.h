@@ -15,6 +15,7 @@
  *   reduction   vf_sum_n(v, n)              sum of the first n lanes
  *   functions   vf_exp vf_sigmoid vf_tanh   below 2 ulp (exp), 4 ulp (others); built from the above, so every machine
  *                                           has them, the Vector Engine (no C library here) too
+ *               vf_log vf_erf vf_gelu vf_gelu_tanh
  */
 #ifndef SOL_VEC_H
 #define SOL_VEC_H
@@ -60,6 +61,13 @@ VF_INLINE vf vf_if_nan(vf a, vf x, vf y) {
     return _vel_vmrg_vvvml(y, x, _vel_vfmksnan_mvl(a, VLEN), VLEN);
 }
 VF_INLINE float vf_sum_n(vf v, int n) { return _vel_lvss_svs(_vel_vfsums_vvl(v, n), 0); }
+/* The exponent of a normal positive number, and in `m` the rest, in [1, 2). */
+VF_INLINE vf vf_exponent(vf x, vf *m) {
+    const __vr bits = _vel_vsrl_vvsl(x, 32, VLEN);
+    const __vr rest = _vel_vor_vsvl(0x3f800000, _vel_vand_vsvl(0x7fffff, bits, VLEN), VLEN);
+    *m = _vel_vsll_vvsl(rest, 32, VLEN);
+    return _vel_vcvtsw_vvl(_vel_vaddswsx_vsvl(-127, _vel_vsrl_vvsl(bits, 23, VLEN), VLEN), VLEN);
+}
 /* 2^n for whole n from -126 to 127: the exponent field, moved to the upper half of the element. */
 VF_INLINE vf vf_pow2(vf n) {
     return _vel_vsll_vvsl(_vel_vaddswsx_vsvl(127, _vel_vcvtwssx_vvl(n, VLEN), VLEN), 55, VLEN);
@@ -136,6 +144,11 @@ VF_INLINE float vf_sum_n(vf v, int n) {
     return sum;
 }
 VF_INLINE vf vf_pow2(vf n) { return (vf)((__builtin_convertvector(n, vi) + 127) << 23); }
+/* The exponent of a normal positive number, and in `m` the rest, in [1, 2). */
+VF_INLINE vf vf_exponent(vf x, vf *m) {
+    *m = (vf)(((vi)x & 0x7fffff) | 0x3f800000);
+    return __builtin_convertvector(((vi)x >> 23) - 127, vf);
+}
 #endif
 
 /* ---------------------------------------------------------------- The same on every machine. */
@@ -188,6 +201,70 @@ VF_INLINE vf vf_tanh(vf x) {
     const vf near_by = vf_fma(vf_mul(p, s), x, x);
     const vf signed_off = vf_if_less(x, vf_set1(0.0f), vf_neg(far_off), far_off);
     return vf_if_less(size, vf_set1(0.5f), near_by, signed_off);
+}
+
+/* Half of the complementary error function of |x| / sqrt 2, the tail of the normal distribution: formula 7.1.26 of
+ * Abramowitz and Stegun, whose relative error is small where e^-x^2/2 is; absolute error below 1e-7. */
+VF_INLINE vf vf_normal_tail(vf x) {
+    const vf size = vf_max(vf_neg(x), x);
+    const vf t = vf_div(vf_set1(1.0f), vf_fma(size, vf_set1(0.3275911f * 0.70710678f), vf_set1(1.0f)));
+    vf p = vf_set1(0.5f * 1.061405429f);
+    p = vf_fma(p, t, vf_set1(0.5f * -1.453152027f));
+    p = vf_fma(p, t, vf_set1(0.5f * 1.421413741f));
+    p = vf_fma(p, t, vf_set1(0.5f * -0.284496736f));
+    p = vf_fma(p, t, vf_set1(0.5f * 0.254829592f));
+    return vf_mul(vf_mul(p, t), vf_exp(vf_mul(vf_mul(x, x), vf_set1(-0.5f))));
+}
+
+/* x times the probability that a normal variable is below x (Hendrycks and Gimpel 2016). */
+VF_INLINE vf vf_gelu(vf x) {
+    const vf tail = vf_normal_tail(x);
+    return vf_mul(x, vf_if_less(x, vf_set1(0.0f), tail, vf_sub(vf_set1(1.0f), tail)));
+}
+
+/* Its approximation by tanh: x / (1 + e^-2u), u = sqrt(2 / pi) (x + 0.044715 x^3). */
+VF_INLINE vf vf_gelu_tanh(vf x) {
+    const vf cubic = vf_mul(x, vf_fma(vf_mul(x, x), vf_set1(-2 * 0.7978845608f * 0.044715f), vf_set1(-2 * 0.7978845608f)));
+    return vf_div(x, vf_add(vf_set1(1.0f), vf_exp(cubic)));
+}
+
+/* Near 0 the Taylor series, to x^13; beyond, the tail. */
+VF_INLINE vf vf_erf(vf x) {
+    const vf s = vf_mul(x, x);
+    vf p = vf_set1(1.1283791671f / 9360);
+    p = vf_fma(p, s, vf_set1(-1.1283791671f / 1320));
+    p = vf_fma(p, s, vf_set1(1.1283791671f / 216));
+    p = vf_fma(p, s, vf_set1(-1.1283791671f / 42));
+    p = vf_fma(p, s, vf_set1(1.1283791671f / 10));
+    p = vf_fma(p, s, vf_set1(-1.1283791671f / 3));
+    p = vf_fma(p, s, vf_set1(1.1283791671f));
+    const vf tail = vf_normal_tail(vf_mul(x, vf_set1(1.41421356f)));
+    const vf far_off = vf_sub(vf_set1(1.0f), vf_add(tail, tail));
+    const vf signed_off = vf_if_less(x, vf_set1(0.0f), vf_neg(far_off), far_off);
+    return vf_if_less(s, vf_set1(0.25f), vf_mul(p, x), signed_off);
+}
+
+/* Natural logarithm: x = 2^n m with m in [sqrt 1/2, sqrt 2); log m by the series of atanh((m - 1) / (m + 1)). Below 3 ulp;
+ * subnormal numbers count as 0. */
+VF_INLINE vf vf_log(vf x) {
+    vf m;
+    const vf n = vf_exponent(x, &m);
+    const vf one = vf_set1(1.0f), big = vf_set1(1.41421356f);
+    const vf halved = vf_if_less(big, m, vf_mul(m, vf_set1(0.5f)), m);
+    const vf whole = vf_if_less(big, m, vf_add(n, one), n);
+    const vf f = vf_sub(halved, one);
+    const vf q = vf_div(f, vf_add(halved, one));
+    const vf s = vf_mul(q, q);
+    vf p = vf_set1(2.0f / 11);
+    p = vf_fma(p, s, vf_set1(2.0f / 9));
+    p = vf_fma(p, s, vf_set1(2.0f / 7));
+    p = vf_fma(p, s, vf_set1(2.0f / 5));
+    p = vf_fma(p, s, vf_set1(2.0f / 3));
+    const vf series = vf_fma(vf_mul(p, s), q, vf_add(q, q));
+    const vf sum = vf_fma(whole, vf_set1(0.693359375f), vf_fma(whole, vf_set1(-2.12194440e-4f), series));
+    const vf zero = vf_set1(0.0f), least = vf_set1(1.17549435e-38f);
+    const vf some = vf_if_less(x, least, vf_if_less(x, zero, vf_set1(__builtin_nanf("")), vf_set1(-__builtin_inff())), sum);
+    return vf_if_nan(x, x, vf_if_less(x, vf_set1(__builtin_inff()), some, x));
 }
 
 #endif

@@ -6,6 +6,24 @@ and whether it computes the same, and neither depends on what it was trained on.
 
 from labs.zoo.deck import deck3
 from labs.zoo.mlp import MLP, mlp
-from labs.zoo.resnet import ResNet, resnet18, resnet34
+from labs.zoo.registry import Entry
+from labs.zoo.resnet import ResNet, resnet18, resnet34, resnet50
+from labs.zoo.sequence import SEQUENCE
+from labs.zoo.vision import VISION
 
-__all__ = ["MLP", "ResNet", "deck3", "mlp", "resnet18", "resnet34"]
+NETWORKS: dict[str, Entry] = {entry.name: entry for entry in VISION + SEQUENCE}
+"""All networks by name: `NETWORKS["resnet18"].make()`."""
+
+__all__ = [
+    "MLP",
+    "NETWORKS",
+    "SEQUENCE",
+    "VISION",
+    "Entry",
+    "ResNet",
+    "deck3",
+    "mlp",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+]

@@ -18,10 +18,13 @@ class Panels:
     vectors: at most so many vectors side by side (fewer where there are fewer output channels).
     blocked: the reduction goes over blocks of VLEN input channels, each with all positions of the window inside;
         otherwise channel by channel.
+    units: if not 0, the outputs are the gates of recurrent cells, each gate a run of so many units, and a panel holds
+        the same VLEN units of `vectors` neighbouring gates.
     """
 
     vectors: int
     blocked: bool
+    units: int = 0
 
 
 class Kernel:
@@ -33,6 +36,7 @@ class Kernel:
         self.tables: list[str] = []  # C definitions in front of the function
         self.lines: list[str] = []
         self.depth = 1
+        self.rounds = 1  # how often all tasks run, each time after the last of the time before
 
     def buffer(self, value: Value, panels: Panels | None = None) -> str:
         """C name of the buffer that holds `value` (or its weights in panels)."""

@@ -1,34 +1,22 @@
-"""DFP clusters: element-wise chains and pooling windows as one loop nest.
+"""DFP clusters over images: element-wise chains and windows as one loop nest.
 
-Over images, a vector is VLEN channels of one pixel (NCHWc), so the lanes never meet and every operator that treats
-channels alike is the same few lines. Over plain tensors, a vector runs along the innermost dimension.
+A vector is VLEN channels of one pixel (NCHWc), so the lanes never meet and every operator that treats channels alike is
+the same few lines.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 
 from solkit.clusters import Cluster
 from solkit.codegen.channels import emit_channels
 from solkit.codegen.depthwise import emit_depthwise
-from solkit.codegen.elementwise import Chain, Pixel, Place, store
+from solkit.codegen.elementwise import Chain, Pixel, store
 from solkit.codegen.kernel import Kernel, plus, zero_halo
 from solkit.ir import Node, Value
 from solkit.ops import TABLE, Kind
 from solkit.ops.operator import pair
 
 TASKS_WANTED = 16
-TASK_ELEMENTS = 8192  # of a plain tensor: a task of a few microseconds
-
-
-def emit_loops(cluster: Cluster) -> Kernel:
-    """The kernel of a cluster of element-wise operators and at most one window, or of one `channel_map`."""
-    if cluster.output.layout.blocked or any(TABLE[node.op].kind is Kind.WINDOW for node in cluster.nodes):
-        return _over_pixels(cluster)
-    return _over_elements(cluster)
-
-
-# -- images ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -42,7 +30,8 @@ class Destination:
         return store(self.address(x), vector, None if self.whole else "lanes")
 
 
-def _over_pixels(cluster: Cluster) -> Kernel:
+def emit_images(cluster: Cluster) -> Kernel:
+    """The kernel of a cluster of element-wise operators and at most one window, or of one `channel_map`."""
     k, out = Kernel(), cluster.output
     batch, channels, height, _ = out.shape
     k.constant("IMAGES", batch)
@@ -144,83 +133,3 @@ def _adaptive_avg_pool2d(k: Kernel, nodes: list[Node], window: Node) -> None:
 
 
 _WINDOWS = {"max_pool2d": _max_pool2d, "avg_pool2d": _avg_pool2d, "adaptive_avg_pool2d": _adaptive_avg_pool2d}
-
-
-# -- plain tensors --------------------------------------------------------------------------------------------------
-
-
-class _Element(Place):
-    """Elements i ... of one row of a tensor; operands broadcast by their strides."""
-
-    lanes = "lanes"
-
-    def __init__(self, kernel: Kernel, strides: dict[Value, tuple[int, ...]]) -> None:
-        super().__init__(kernel)
-        self.strides = strides
-
-    def address(self, value: Value) -> str:
-        *outer, inner = self.strides[value]
-        terms = [f"i{axis} * {stride}" if stride != 1 else f"i{axis}" for axis, stride in enumerate(outer) if stride]
-        return " + ".join([*terms, *(["i"] if inner else [])]) or "0"
-
-    def broadcasts(self, value: Value) -> bool:
-        return self.strides[value][-1] == 0
-
-
-def _over_elements(cluster: Cluster) -> Kernel:
-    k, out = Kernel(), cluster.output
-    values = [*cluster.inputs, out]
-    shape, strides = _collapse(out.shape, values)
-    for value in values:
-        k.buffer(value)
-    *outer, inner = shape
-    per_task = max(1, TASK_ELEMENTS // max(inner, 1))
-    k.constant("ROWS", prod(outer), "vectors run along the innermost dimension")
-    k.constant("PIECES", max(1, -(-inner // TASK_ELEMENTS)), "of a row")
-    k.constant("TASKS", f"SOL_CEIL(ROWS, {per_task}) * PIECES")
-    k.line("const int64_t piece = task % PIECES;")
-    first, end = f"task / PIECES * {per_task}", f"sol_min(ROWS, (task / PIECES + 1) * {per_task})"
-    k.open(f"for (int64_t r = {first}; r < {end}; r++)")
-    rest, index = "r", {}
-    for axis in reversed(range(len(outer))):
-        index[f"i{axis}"] = f"const int64_t i{axis} = {rest}{f' % {outer[axis]}' if axis else ''}"
-        rest = f"{rest} / {outer[axis]}"
-    with k.declaring(**index):
-        k.line(f"const int64_t end = (piece + 1) * {inner} / PIECES;")
-        k.open(f"for (int64_t i = piece * {inner} / PIECES; i < end; i += VLEN)")
-        k.line("const int lanes = (int)sol_min(VLEN, end - i);")
-        place = _Element(k, strides)
-        k.line(place.store(out, Chain(k, cluster.nodes, place, {}).vector(out)))
-        k.close()
-    k.close()
-    return k
-
-
-def _collapse(shape: tuple[int, ...], values: list[Value]) -> tuple[list[int], dict[Value, tuple[int, ...]]]:
-    """The iteration space with as few dimensions as do, and for each value its strides in it (0 where it repeats)."""
-    full = {value: (1,) * (len(shape) - len(value.shape)) + value.shape for value in values}
-    strides: dict[Value, list[int]] = {value: [] for value in values}
-    for value, own in full.items():
-        step = 1
-        for size in reversed(own):
-            strides[value].insert(0, 0 if size == 1 else step)
-            step *= size
-    sizes: list[int] = []
-    merged: dict[Value, list[int]] = {value: [] for value in values}
-    for axis, size in enumerate(shape):
-        if size == 1:
-            continue
-        # Two neighbouring dimensions are one, if for every value the outer is a run of the inner.
-        joins = bool(sizes) and all(merged[v][-1] == strides[v][axis] * size for v in values)
-        if joins:
-            sizes[-1] *= size
-        else:
-            sizes.append(size)
-        for value in values:
-            if joins:
-                merged[value][-1] = strides[value][axis]
-            else:
-                merged[value].append(strides[value][axis])
-    if not sizes:
-        sizes, merged = [1], {value: [1] for value in values}
-    return sizes, {value: tuple(steps) for value, steps in merged.items()}

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 
 from solkit.clusters import Cluster
+from solkit.codegen.attention import emit_attention
 from solkit.codegen.concat import emit_concat
 from solkit.codegen.kernel import Buffer, Kernel
-from solkit.codegen.loops import emit_loops
+from solkit.codegen.loops import emit_images
+from solkit.codegen.matmul import emit_matmul
 from solkit.codegen.matrix import emit_matrix
 from solkit.codegen.move import emit_move
+from solkit.codegen.recurrent import emit_recurrent
+from solkit.codegen.rows import emit_rows
 from solkit.ops import TABLE, Kind
 from solkit.target import Target
 
@@ -29,13 +33,21 @@ class Program:
 def emit(cluster: Cluster, target: Target) -> Kernel:
     """The kernel of one cluster."""
     kinds = {TABLE[node.op].kind for node in cluster.nodes}
+    if Kind.MATMUL in kinds:
+        return emit_matmul(cluster, target)
+    if Kind.ATTENTION in kinds:
+        return emit_attention(cluster, target)
     if Kind.DNN in kinds:
         return emit_matrix(cluster, target)
     if Kind.CONCAT in kinds:
         return emit_concat(cluster)
+    if Kind.RECURRENT in kinds:
+        return emit_recurrent(cluster, target)
     if Kind.LAYOUT in kinds:
         return emit_move(cluster)
-    return emit_loops(cluster)
+    if Kind.WINDOW in kinds or cluster.output.layout.blocked:
+        return emit_images(cluster)
+    return emit_rows(cluster)
 
 
 def generate(clusters: list[Cluster], target: Target) -> Program:
@@ -63,7 +75,7 @@ def generate(clusters: list[Cluster], target: Target) -> Program:
                 program.buffers.append(buffer)
         values = ", ".join(str(program.buffers.index(buffer)) for buffer in kernel.buffers)
         tables.append(f"static const int32_t values_{index}[] = {{{values}}};")
-        rows.append(f"    {{{name}, &{name}_tasks, values_{index}, {len(kernel.buffers)}}},")
+        rows.append(f"    {{{name}, &{name}_tasks, values_{index}, {len(kernel.buffers)}, {kernel.rounds}}},")
     for name, headings in functions.values():
         comment = "\n * ".join("\n".join(headings).splitlines())
         program.sources[f"{name}.c"] = f'/* {comment}\n */\n#include "sol.h"\n\n' + program.sources[f"{name}.c"]
@@ -79,7 +91,7 @@ def generate(clusters: list[Cluster], target: Target) -> Program:
             "",
             "const int32_t sol_vector_length = VLEN;",
             "const sol_cluster sol_clusters[] = {",
-            *(rows or ["    {0, 0, 0, 0},"]),
+            *(rows or ["    {0, 0, 0, 0, 0},"]),
             "};",
             "",
         ]

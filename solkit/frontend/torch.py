@@ -14,7 +14,11 @@ from torch.fx import Node as FxNode
 from torch.utils import _pytree as pytree
 
 from solkit.errors import InputError, ModelError, first_line
+from solkit.frontend.attention import attention
+from solkit.frontend.matmul import MATRIX
 from solkit.frontend.modes import evaluating
+from solkit.frontend.recurrent import gru, lstm
+from solkit.frontend.rows import LOWERED, LOWERED_WITH_NUMBERS
 from solkit.frontend.views import SPLITS, VIEWS, views_of
 from solkit.ir import Graph, TensorType, Value
 from solkit.ir.serialize import Ref
@@ -129,6 +133,10 @@ class _Importer:
     def _known(self, fx: FxNode, name: str) -> Value | None:
         """The value of a call that our table knows; None where PyTorch has to run it."""
         arguments = _arguments(fx)
+        if name == "aten.scaled_dot_product_attention.default":  # its mask may be boolean
+            return attention(self, fx, arguments)
+        if name in LOWERED_WITH_NUMBERS:
+            return LOWERED_WITH_NUMBERS[name](self, fx, arguments)
         if not _all_float32([fx, *fx.all_input_nodes]):
             return None
         if name in SPECIAL:
@@ -272,11 +280,10 @@ def _reshape(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value:
 
 
 def _view(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value | list[Value]:
-    _, *rest = a.values()
     x, name = importer._value(fx.args[0]), str(fx.target)
-    if name in ("aten.expand_as.default",):
-        rest = [[*fx.meta["val"].shape]]
-        name = "aten.expand.default"
+    rest = [a[argument.name] for argument in fx.target._schema.arguments[1:] if not argument.kwarg_only]
+    if name == "aten.expand_as.default":
+        name, rest = "aten.expand.default", [list(fx.meta["val"].shape)]
     made = views_of(importer.graph, x, name, rest, importer.layer, fx.name)
     return made if name in SPLITS else made[0]
 
@@ -292,17 +299,6 @@ def _identity(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value:
 
 def _dropout(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value | None:
     return None if a["train"] else importer.emit(fx, "dropout", [importer._value(a["input"])])
-
-
-def _mean(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value | None:
-    """The mean over both spatial dimensions is global average pooling."""
-    x = importer._value(a["self"])
-    rank = len(x.shape)
-    if rank != 4 or sorted(dim % rank for dim in a["dim"] or ()) != [2, 3] or a["dtype"] is not None:
-        return None
-    pooled = TensorType((*x.shape[:2], 1, 1))
-    node = importer.graph.node("adaptive_avg_pool2d", [x], [pooled], {"output_size": (1, 1)}, importer.layer, fx.name)
-    return node.output if a["keepdim"] else importer.emit(fx, "reshape", [node.output], {"shape": pooled.shape[:2]})
 
 
 def _conv2d(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value | None:
@@ -334,7 +330,10 @@ SPECIAL: dict[str, Callable[[_Importer, FxNode, dict[str, Any]], Value | None]] 
     "aten.conv2d.padding": _conv2d_same,
     "aten.cat.default": _cat,
     **dict.fromkeys((*VIEWS, *SPLITS), _view),
-    "aten.mean.dim": _mean,
+    **LOWERED,
+    **MATRIX,
+    "aten.lstm.input": lstm,
+    "aten.gru.input": gru,
     "aten.dropout.default": _dropout,
     **dict.fromkeys(
         (

@@ -46,6 +46,23 @@ def _clamp(attributes: dict[str, Any]) -> str:
     return text
 
 
+def _gelu(attributes: dict[str, Any]) -> str:
+    return "vf_gelu_tanh({0})" if attributes.get("approximate") == "tanh" else "vf_gelu({0})"
+
+
+_POWERS = {
+    2: "vf_mul({0}, {0})",
+    3: "vf_mul({0}, vf_mul({0}, {0}))",
+    0.5: "vf_sqrt({0})",
+    -0.5: "vf_div(vf_set1(1.0f), vf_sqrt({0}))",
+    -1: "vf_div(vf_set1(1.0f), {0})",
+}
+
+
+def _power(attributes: dict[str, Any]) -> str:
+    return _POWERS[attributes["exponent"]]
+
+
 def _row(
     name: str, expression: str | Callable, *aten: str, accepts: Callable = lambda attributes: True, flops: float = 1
 ) -> Operator:
@@ -102,5 +119,10 @@ ELEMENTWISE = (
     _row("exp", "vf_exp({0})", "exp.default", flops=16),
     _row("sigmoid", "vf_sigmoid({0})", "sigmoid.default", flops=20),
     _row("tanh", "vf_tanh({0})", "tanh.default", flops=22),
+    _row("log", "vf_log({0})", "log.default", flops=20),
+    _row("erf", "vf_erf({0})", "erf.default", flops=30),
+    _row("gelu", _gelu, "gelu.default", flops=30),
+    _row("square", "vf_mul({0}, {0})", "square.default"),
+    _row("pow", _power, "pow.Tensor_Scalar", accepts=lambda a: a["exponent"] in _POWERS),
     _row("silu", "vf_mul({0}, vf_sigmoid({0}))", "silu.default", flops=21),
 )

@@ -18,12 +18,17 @@ class Kind(Enum):
     """How an operator is made to run."""
 
     ELEMENTWISE = "elementwise"  # DFP: a C expression on vectors
+    REDUCE = "reduce"  # DFP: one number for each row
+    LOOKUP = "lookup"  # DFP: rows of a table
     WINDOW = "window"  # DFP: a loop over a window of each plane
+    MATMUL = "matmul"  # DNN: a product of two values made at each call
+    ATTENTION = "attention"  # DNN: a kernel of its own
     DNN = "dnn"  # a matrix kernel with several implementations
     CONCAT = "concat"  # DFP: written in place where it can be, else copied
     CHANNELS = "channels"  # DFP: picks channels of images
     VIEW = "view"  # another shape for the same memory
     STRIDED = "strided"  # DFP: read in another order by whoever reads it
+    RECURRENT = "recurrent"  # a matrix kernel and the cell behind it, step after step
     LAYOUT = "layout"  # DFP: moves data, changes no value
     WEIGHT = "weight"  # on parameters only, computed when they change
     TORCH = "torch"  # PyTorch runs it

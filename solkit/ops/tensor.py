@@ -40,6 +40,11 @@ def _linear(types: Types, a: Attributes) -> TensorType:
     return TensorType((*types[0].shape[:-1], types[1].shape[0]))
 
 
+def _matmul(types: Types, a: Attributes) -> TensorType:
+    left, right = (t.shape for t in types)
+    return TensorType((*torch.broadcast_shapes(left[:-2], right[:-2]), left[-2], right[-1]))
+
+
 def _pool2d(types: Types, a: Attributes) -> TensorType:
     kernel = pair(a["kernel_size"])
     sizes = (
@@ -142,6 +147,14 @@ TENSOR = (
         lambda x, a: F.linear(*x),
         aten=("aten.linear.default",),
         flops=lambda types, a: 2 * types[1].shape[1],
+    ),
+    # [.., M, K] x [.., K, N], batches broadcast.
+    Operator(
+        "matmul",
+        Kind.MATMUL,
+        _matmul,
+        lambda x, a: torch.matmul(*x),
+        flops=lambda types, a: 2 * types[0].shape[-1],
     ),
     Operator(
         "max_pool2d",

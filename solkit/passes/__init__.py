@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from solkit.config import log
 from solkit.ir import Graph, verify
+from solkit.passes.attention import heads_last, masks_by_keys
 from solkit.passes.batch_norm import fold_batch_norm
 from solkit.passes.channels import map_channels
 from solkit.passes.clean import drop_identities, remove_dead_code
@@ -11,6 +12,7 @@ from solkit.passes.groups import merge_groups
 from solkit.passes.layout import choose_layouts
 from solkit.passes.pool import pool_before_pointwise
 from solkit.passes.reorder import relu_after_max_pool
+from solkit.passes.views import compose_views
 from solkit.target import Target, host
 
 PASSES: tuple[Callable[[Graph, Target], None], ...] = (
@@ -18,6 +20,9 @@ PASSES: tuple[Callable[[Graph, Target], None], ...] = (
     fold_batch_norm,  # into the convolution before it, else two element-wise operations
     relu_after_max_pool,  # the pool leaves a quarter of the elements to the ReLU
     pool_before_pointwise,  # and to a 1x1 convolution
+    heads_last,  # attention writes in the order its reader wants
+    masks_by_keys,
+    compose_views,
     map_channels,  # splits, shuffles and concatenations of channels, all in one
     remove_dead_code,
     merge_groups,  # grouped convolution in whole vectors

@@ -20,6 +20,10 @@ def pack(weight: torch.Tensor, panels: Panels, vector_length: int) -> torch.Tens
     A panel holds, for each step of the reduction in the order the kernel takes them, one number per output channel of
     the panel. See `codegen.kernel.Panels`.
     """
+    if panels.units:
+        gates = weight.reshape(-1, panels.vectors, panels.units, weight.shape[1])
+        gates = torch.nn.functional.pad(gates, (0, 0, 0, -panels.units % vector_length))
+        weight = gates.unflatten(2, (-1, vector_length)).transpose(1, 2).reshape(-1, weight.shape[1])
     outputs, inputs = weight.shape[:2]
     blocks = -(-outputs // vector_length)
     wide = min(panels.vectors, blocks) * vector_length

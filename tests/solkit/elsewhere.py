@@ -27,7 +27,8 @@ int main(int count, char **names) {
     for (int i = 0; i < %(clusters)d; i++) {
         float *buffer[SOL_MOST_BUFFERS];
         for (int k = 0; k < sol_clusters[i].buffers; k++) buffer[k] = memory + first[sol_clusters[i].values[k]];
-        for (int64_t task = 0; task < *sol_clusters[i].tasks; task++) sol_clusters[i].kernel(buffer, task);
+        for (int64_t task = 0; task < *sol_clusters[i].tasks * sol_clusters[i].rounds; task++)
+            sol_clusters[i].kernel(buffer, task);
     }
     file = fopen(names[2], "wb");
     return !file || fwrite(memory, 4, %(floats)d, file) != %(floats)d || fclose(file);

@@ -38,5 +38,5 @@ static const int32_t values_0[] = {0, 1};
 
 const int32_t sol_vector_length = VLEN;
 const sol_cluster sol_clusters[] = {
-    {kernel_0, &kernel_0_tasks, values_0, 2},
+    {kernel_0, &kernel_0_tasks, values_0, 2, 1},
 };

@@ -266,9 +266,9 @@ static const int32_t values_4[] = {6, 7};
 
 const int32_t sol_vector_length = VLEN;
 const sol_cluster sol_clusters[] = {
-    {kernel_0, &kernel_0_tasks, values_0, 2},
-    {kernel_1, &kernel_1_tasks, values_1, 4},
-    {kernel_2, &kernel_2_tasks, values_2, 4},
-    {kernel_3, &kernel_3_tasks, values_3, 2},
-    {kernel_4, &kernel_4_tasks, values_4, 2},
+    {kernel_0, &kernel_0_tasks, values_0, 2, 1},
+    {kernel_1, &kernel_1_tasks, values_1, 4, 1},
+    {kernel_2, &kernel_2_tasks, values_2, 4, 1},
+    {kernel_3, &kernel_3_tasks, values_3, 2, 1},
+    {kernel_4, &kernel_4_tasks, values_4, 2, 1},
 };
