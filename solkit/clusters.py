@@ -19,12 +19,15 @@ class Cluster:
 
     kind: "dnn" (a matrix kernel with its epilogue), "dfp" (loops), "view" (no code), or "torch" (PyTorch runs it).
     nodes: in graph order; inputs: values from outside, weights included; outputs: what others read.
+    choice: the implementation chosen, where there are several; losers: the others, with their milliseconds.
     """
 
     kind: str
     nodes: list[Node]
     inputs: list[Value] = field(default_factory=list)
     outputs: list[Value] = field(default_factory=list)
+    choice: str | None = None
+    losers: list[tuple[str, float]] = field(default_factory=list)
 
     @property
     def output(self) -> Value:
@@ -63,6 +66,7 @@ _KIND = {
     Kind.LOOKUP: "dfp",
     Kind.WINDOW: "dfp",
     Kind.RECURRENT: "dnn",
+    Kind.RESIZE: "dfp",
     Kind.LAYOUT: "dfp",
     Kind.VIEW: "view",
     Kind.TORCH: "torch",
@@ -170,7 +174,7 @@ def _fuses(nodes: list[Node], node: Node) -> bool:
         return after.layout.blocked or all(_by_rows(v, after, head) for v in node.inputs)
     if node.op == "conv2d":
         return _is_prologue(nodes, node)
-    if kind is not Kind.WINDOW or Kind.WINDOW in kinds or node.op == "depthwise_conv2d":
+    if kind is not Kind.WINDOW or {Kind.WINDOW, Kind.RESIZE} & set(kinds) or node.op == "depthwise_conv2d":
         return False
     if kinds[0] is Kind.DNN:
         return is_global_average(node) and head.op == "conv2d" and sums_fit_registers(head)

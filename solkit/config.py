@@ -45,6 +45,13 @@ OPTIONS = {
             "C compiler; None takes $CC, gcc, clang or the ziglang wheel, the first there is",
         ),
         Option(
+            "autotuning",
+            "on",
+            lambda v: v in ("off", "on", "full"),
+            "'off', 'on' or 'full'",
+            "measure implementations against each other once per shape and machine; 'full' tries more of them",
+        ),
+        Option(
             "cache::path",
             None,
             lambda v: v is None or isinstance(v, (str, os.PathLike)),

@@ -7,6 +7,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from solkit import cache, clusters, passes
+from solkit.autotune import tune
 from solkit.codegen import generate
 from solkit.config import config, log
 from solkit.errors import InputError, ModelError, NumericsError, first_line
@@ -111,6 +112,7 @@ def _compile(model: torch.nn.Module, signature: Signature, graph: Graph, tree: A
     with stage(f"compiling {type(model).__name__}"):
         passes.optimize(graph)
         parts = clusters.partition(graph)
+        tune(parts, host())
         engine = Engine(graph, parts, generate(parts, host()))
     write_debug(config["compiler::debug"], type(model).__name__, captured, engine)
     return SolModule(model, signature, engine, tree, outputs)

@@ -9,8 +9,8 @@ from solkit.clusters import Cluster
 from solkit.codegen.kernel import Kernel, plus, times
 from solkit.codegen.matrix import choose_tile
 from solkit.ir import Node, Value
+from solkit.ops.attention import contiguous
 from solkit.ops.elementwise import c_float
-from solkit.passes.attention import contiguous
 from solkit.target import Target
 
 EACH_VECTOR = "UNROLL for (int v = 0; v < VECTORS; v++)"
@@ -37,7 +37,12 @@ class _Attention:
         self.rows, self.vectors = choose_tile(target, chunk, self.queries)
         self.chunk = -(-chunk // self.rows) * self.rows
         most = target.tile[0] * target.tile[1] // self.vectors
-        self.columns = -(-self.features // -(-self.features // most))
+        self.columns = min(range(1, min(most, self.features) + 1), key=self._cost)
+
+    def _cost(self, columns: int) -> tuple[float, int]:
+        """Of one step over all features, as in `choose_tile`: multiply-adds, loads, broadcasts."""
+        tiles = -(-self.features // columns)
+        return tiles * (columns * self.vectors + self.vectors + columns / 2), columns
 
     def emit(self) -> Kernel:
         k = self.kernel
@@ -88,33 +93,36 @@ class _Attention:
         return start, tuple(0 if size == 1 else stride for size, stride in zip(shape, strides, strict=True))
 
     def _pointers(self) -> None:
-        k, share = self.kernel, self.heads // self.groups
+        share = self.heads // self.groups
         group = "h" if share == 1 else f"(h / {share})"
-        start, self.q = self._place(self.query)
-        k.line(f"const float *const query = {self._of_head(start, self.q, 'h')} + {times('q0', self.q[2])};")
-        for name, value in (("key", self.key), ("value", self.value)):
-            start, strides = self._place(value)
-            setattr(self, name[0], strides)
-            k.line(f"const float *const {name} = {self._of_head(start, strides, group)};")
+        self.q = self._pointer("const float *const query", *self._place(self.query), first="q0")
+        self.k = self._pointer("const float *const key", *self._place(self.key), head=group)
+        self.v = self._pointer("const float *const value", *self._place(self.value), head=group)
         if self.mask is not None:
-            start, self.m = self._place(self.mask)
+            start, strides = self._place(self.mask)
             if self.node.attributes["mask_by_keys"]:
-                self.m = (*self.m[:2], self.m[3], self.m[2])
-            k.line(f"const float *const mask = {plus(self._of_head(start, self.m, 'h'), times('q0', self.m[2]))};")
-        made = self.node.output
-        order = self.node.attributes["order"]
-        self.o = tuple(contiguous(made.shape)[order.index(axis)] for axis in range(4))
-        k.line(f"float *const out = {self._of_head(k.buffer(made), self.o, 'h')} + {times('q0', self.o[2])};")
+                strides = (*strides[:2], strides[3], strides[2])
+            self.m = self._pointer("const float *const mask", start, strides, first="q0")
+        made, order = self.node.output, self.node.attributes["order"]
+        steps = contiguous(made.shape)
+        strides = tuple(steps[order.index(axis)] for axis in range(4))
+        self.o = self._pointer("float *const out", self.kernel.buffer(made), strides, first="q0")
 
-    def _of_head(self, start: str, strides: tuple[int, ...], head: str) -> str:
+    def _pointer(
+        self, name: str, start: str, strides: tuple[int, ...], head: str = "h", first: str = "0"
+    ) -> tuple[int, ...]:
+        """Declare a pointer to what the task needs, from its token `first` on; the strides of the four dimensions."""
         image = times("n", strides[0]) if self.batch > 1 else "0"
-        return plus(start, image, times(head, strides[1]) if self.heads > 1 else "0")
+        place = times(head, strides[1]) if self.heads > 1 else "0"
+        self.kernel.line(f"{name} = {plus(start, image, place, times(first, strides[2]))};")
+        return strides
 
     def _arrays(self) -> None:
         """Everything is by queries inside: [features][QUERIES], [keys][QUERIES]."""
         k = self.kernel
-        k.line("int lanes[VECTORS];")
-        k.line(f"{EACH_VECTOR} lanes[v] = (int)sol_max(0, sol_min(VLEN, {self.queries} - q0 - v * VLEN));")
+        if self.mask is not None and self.m[2]:
+            k.line("int lanes[VECTORS];")
+            k.line(f"{EACH_VECTOR} lanes[v] = (int)sol_max(0, sol_min(VLEN, {self.queries} - q0 - v * VLEN));")
         sizes = {"asked": self.depth, "made": self.features}
         for name, size in sizes.items():
             k.line(f"float {name}[{size} * QUERIES] __attribute__((aligned(64)));")
@@ -128,14 +136,17 @@ class _Attention:
             k.line("for (int i = 0; i < QUERIES; i++) number[i] = q0 + i;")
 
     def _transpose_queries(self) -> None:
+        """asked[d][query]: row by row, as rows that lie a power of two apart cannot all be in the cache at once."""
         k = self.kernel
-        k.open(f"for (int64_t d = 0; d < {self.depth}; d++)")
-        k.open(EACH_VECTOR)
-        where = plus("query", times("v * VLEN", self.q[2]), times("d", self.q[3]))
-        k.line(f"const vf some = lanes[v] > 0 ? vf_gather({where}, {self.q[2]}, lanes[v]) : vf_set1(0.0f);")
-        k.line(
-            f"vf_store(asked + d * QUERIES + v * VLEN, vf_mul(vf_set1({c_float(self.node.attributes['scale'])}), some));"
-        )
+        k.line(f"const int64_t count = sol_min(QUERIES, {self.queries} - q0);")
+        k.line(f"if (count < QUERIES) for (int i = 0; i < {self.depth} * QUERIES; i++) asked[i] = 0;")
+        k.open("for (int64_t i = 0; i < count; i++)")
+        k.open(f"for (int64_t d = 0; d < {self.depth}; d += VLEN)")
+        k.line(f"const int n = (int)sol_min(VLEN, {self.depth} - d);")
+        where = plus("query", times("i", self.q[2]), times("d", self.q[3]))
+        load = f"vf_load_n({where}, n)" if self.q[3] == 1 else f"vf_gather({where}, {self.q[3]}, n)"
+        scale = c_float(self.node.attributes["scale"])
+        k.line(f"vf_scatter(asked + d * QUERIES + i, QUERIES, vf_mul(vf_set1({scale}), {load}), n);")
         k.close()
         k.close()
 
@@ -172,7 +183,7 @@ class _Attention:
         k.line("float *const at = scores + (j - c0) * QUERIES + v * VLEN;")
         k.line("vf s = vf_load(at);")
         if self.mask is not None:
-            k.line(f"if (lanes[v] > 0) s = vf_add(s, {self._masking()});")
+            k.line(f"{'if (lanes[v] > 0) ' if self.m[2] else ''}s = vf_add(s, {self._masking()});")
         if self.causal:
             k.line("if (j > q0) s = vf_if_less(vf_load(number + v * VLEN), vf_set1(j), vf_set1(-__builtin_inff()), s);")
         if self.causal or self.mask is not None:
@@ -229,11 +240,17 @@ class _Attention:
 
     def _store(self) -> None:
         k = self.kernel
-        k.open(f"{EACH_VECTOR} if (lanes[v] > 0)")
+        k.line("float share[QUERIES];")
+        k.open(EACH_VECTOR)
         # A query that sees no key gives 0, as in PyTorch.
-        k.line("const vf share = vf_if_less(vf_set1(0.0f), total[v], vf_div(vf_set1(1.0f), total[v]), total[v]);")
-        k.open(f"for (int64_t f = 0; f < {self.features}; f++)")
-        where = plus("out", times("v * VLEN", self.o[2]), times("f", self.o[3]))
-        k.line(f"vf_scatter({where}, {self.o[2]}, vf_mul(share, vf_load(made + f * QUERIES + v * VLEN)), lanes[v]);")
+        k.line("const vf each = vf_if_less(vf_set1(0.0f), total[v], vf_div(vf_set1(1.0f), total[v]), total[v]);")
+        k.line("vf_store(share + v * VLEN, each);")
+        k.close()
+        k.open("for (int64_t i = 0; i < count; i++)")
+        k.open(f"for (int64_t f = 0; f < {self.features}; f += VLEN)")
+        k.line(f"const int n = (int)sol_min(VLEN, {self.features} - f);")
+        k.line("const vf sum = vf_gather(made + f * QUERIES + i, QUERIES, n);")
+        where = plus("out", times("i", self.o[2]), times("f", self.o[3]))
+        k.line(f"vf_store_n({where}, vf_mul(vf_set1(share[i]), sum), n);")
         k.close()
         k.close()

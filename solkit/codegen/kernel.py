@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from solkit.ir import PLAIN, Value
+from solkit.ir import BLOCKED, PLAIN, TensorType, Value
 
 Buffer = tuple[Value, "Panels | None"]
 
@@ -24,6 +24,7 @@ class Panels:
 
     vectors: int
     blocked: bool
+    winograd: int = 0
     units: int = 0
 
 
@@ -36,6 +37,8 @@ class Kernel:
         self.tables: list[str] = []  # C definitions in front of the function
         self.lines: list[str] = []
         self.depth = 1
+        self.headers: list[str] = []  # of kernels/compute, beside sol.h
+        self.workspaces: list[Value] = []  # memory that only this kernel uses
         self.rounds = 1  # how often all tasks run, each time after the last of the time before
 
     def buffer(self, value: Value, panels: Panels | None = None) -> str:
@@ -44,6 +47,11 @@ class Kernel:
         if key not in self.buffers:
             self.buffers.append(key)
         return f"b[{self.buffers.index(key)}]"
+
+    def workspace(self, name: str, shape: tuple[int, ...]) -> str:
+        """C name of a buffer of the kernel's own, laid out as an NCHWc image of this shape."""
+        self.workspaces.append(Value(name, TensorType(shape), layout=BLOCKED))
+        return self.buffer(self.workspaces[-1])
 
     def constant(self, name: str, expression: str | int, meaning: str = "") -> str:
         self.constants.append((name, str(expression), meaning))

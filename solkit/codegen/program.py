@@ -11,7 +11,10 @@ from solkit.codegen.matmul import emit_matmul
 from solkit.codegen.matrix import emit_matrix
 from solkit.codegen.move import emit_move
 from solkit.codegen.recurrent import emit_recurrent
+from solkit.codegen.resize import emit_resize
 from solkit.codegen.rows import emit_rows
+from solkit.codegen.winograd import ALGORITHMS, emit_winograd
+from solkit.ir import Value
 from solkit.ops import TABLE, Kind
 from solkit.target import Target
 
@@ -23,11 +26,13 @@ class Program:
     sources: file name to C text; "program.c" is the table.
     kernels: for each compiled cluster, in order, the file its function is in.
     buffers: what the entries of the value table are: values, or weights in panels.
+    workspaces: for each compiled cluster, in order, buffers that only it uses, while it runs.
     """
 
     sources: dict[str, str]
     kernels: list[str]
     buffers: list[Buffer]
+    workspaces: list[list[Value]]
 
 
 def emit(cluster: Cluster, target: Target) -> Kernel:
@@ -37,12 +42,16 @@ def emit(cluster: Cluster, target: Target) -> Kernel:
         return emit_matmul(cluster, target)
     if Kind.ATTENTION in kinds:
         return emit_attention(cluster, target)
+    if Kind.DNN in kinds and cluster.choice in ALGORITHMS:
+        return emit_winograd(cluster, target, ALGORITHMS[cluster.choice])
     if Kind.DNN in kinds:
         return emit_matrix(cluster, target)
     if Kind.CONCAT in kinds:
         return emit_concat(cluster)
     if Kind.RECURRENT in kinds:
         return emit_recurrent(cluster, target)
+    if Kind.RESIZE in kinds:
+        return emit_resize(cluster)
     if Kind.LAYOUT in kinds:
         return emit_move(cluster)
     if Kind.WINDOW in kinds or cluster.output.layout.blocked:
@@ -56,8 +65,8 @@ def generate(clusters: list[Cluster], target: Target) -> Program:
     Clusters that do the same to other buffers share a function.
     """
     functions: dict[str, tuple[str, list[str]]] = {}  # text under a neutral name -> (name, headings)
-    program = Program({}, [], [])
-    rows, tables = [], []
+    program = Program({}, [], [], [])
+    rows, tables, includes = [], [], {}
     shown = [cluster for cluster in clusters if cluster.kind != "view"]  # numbered as in explain()
     for index, cluster in enumerate(shown):
         if cluster.kind == "torch":
@@ -67,9 +76,11 @@ def generate(clusters: list[Cluster], target: Target) -> Program:
         headings.append(_heading(index, cluster))
         if len(headings) == 1:
             program.sources[f"{name}.c"] = kernel.function(name)
+            includes[name] = "".join(f'#include "{header}"\n' for header in ("sol.h", *kernel.headers))
             roles = [_role(i, buffer) for i, buffer in enumerate(kernel.buffers)]
             headings[0] += "\n" + "\n".join(roles)
         program.kernels.append(f"{name}.c")
+        program.workspaces.append(kernel.workspaces)
         for buffer in kernel.buffers:
             if buffer not in program.buffers:
                 program.buffers.append(buffer)
@@ -78,7 +89,7 @@ def generate(clusters: list[Cluster], target: Target) -> Program:
         rows.append(f"    {{{name}, &{name}_tasks, values_{index}, {len(kernel.buffers)}, {kernel.rounds}}},")
     for name, headings in functions.values():
         comment = "\n * ".join("\n".join(headings).splitlines())
-        program.sources[f"{name}.c"] = f'/* {comment}\n */\n#include "sol.h"\n\n' + program.sources[f"{name}.c"]
+        program.sources[f"{name}.c"] = f"/* {comment}\n */\n{includes[name]}\n" + program.sources[f"{name}.c"]
     declared = [f"sol_kernel {name};\nextern const int64_t {name}_tasks;" for name, _ in functions.values()]
     program.sources["program.c"] = "\n".join(
         [

@@ -62,7 +62,7 @@ def emit_recurrent(cluster: Cluster, target: Target) -> Kernel:
     k.line(f"const float *const x = {plus(k.buffer(gates), times(t, row_t * directions, 'GATES * HIDDEN'), unit)};")
     k.line(f"float *const made = {plus(sequence, times(t, row_t * width), times(d, 'HIDDEN'), 'block * VLEN')};")
     panel = times(plus(times(d, "BLOCKS"), "block"), "HIDDEN * GATES * VLEN")
-    panels = k.buffer(weight, Panels(GATES[node.op], False, hidden))
+    panels = k.buffer(weight, Panels(GATES[node.op], False, units=hidden))
     k.line(f"const float *const weights = {plus(panels, panel)};")
     if bias is not None:
         k.line("vf bias[GATES];")

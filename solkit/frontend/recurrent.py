@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch.fx import Node as FxNode
 
+from solkit.frontend.build import build
 from solkit.ir import TensorType, Value
-from solkit.ops import TABLE
 
 if TYPE_CHECKING:
     from solkit.frontend.torch import _Importer
@@ -36,23 +36,17 @@ def _layers(importer: "_Importer", fx: FxNode, a: dict[str, Any], op: str, state
         # Of each direction: W_ih, W_hh, and b_ih, b_hh if there are biases.
         members = zip(*(parameters[(first + d) * own : (first + d + 1) * own] for d in range(directions)), strict=True)
         w_ih, w_hh, *biases = (_joined(importer, list(member), fx.name) for member in members)
-        gates = _node(importer, "linear", [x, w_ih, *biases[:1]], {}, f"{fx.name}_gates")
+        gates = build(importer, "linear", [x, w_ih, *biases[:1]], {}, f"{fx.name}_gates")
         attributes = {"directions": directions, "state": first, "batch_first": a["batch_first"]}
-        made = _node(importer, op, [gates, w_hh, *before, *biases[1:]], attributes, fx.name)
+        made = build(importer, op, [gates, w_hh, *before, *biases[1:]], attributes, fx.name)
         shape = (directions, *before[0].shape[1:])
         x, *last = _parts(importer, made, [(*x.shape[:2], directions * shape[-1]), *[shape] * len(before)])
         finals.append(last)
     return [x, *(_joined(importer, list(state), fx.name) for state in zip(*finals, strict=True))]
 
 
-def _node(importer: "_Importer", op: str, inputs: list[Value], attributes: dict[str, Any], name: str) -> Value:
-    """A node typed by its operator's shape rule."""
-    kind = TABLE[op].infer([value.type for value in inputs], attributes)
-    return importer.graph.node(op, inputs, [kind], attributes, importer.layer, name).output
-
-
 def _joined(importer: "_Importer", values: list[Value], name: str) -> Value:
-    return values[0] if len(values) == 1 else _node(importer, "cat", values, {"dim": 0}, name)
+    return values[0] if len(values) == 1 else build(importer, "cat", values, {"dim": 0}, name)
 
 
 def _parts(importer: "_Importer", whole: Value, shapes: list[tuple[int, ...]]) -> list[Value]:
@@ -65,6 +59,6 @@ def _parts(importer: "_Importer", whole: Value, shapes: list[tuple[int, ...]]) -
             strides.insert(0, step)
             step *= size
         attributes = {"shape": shape, "strides": tuple(strides), "offset": offset}
-        made.append(_node(importer, "strided", [whole], attributes, whole.name))
+        made.append(build(importer, "strided", [whole], attributes, whole.name))
         offset += kind.size
     return made

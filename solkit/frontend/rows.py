@@ -165,6 +165,20 @@ def _embedding(importer: "_Importer", fx: FxNode, a: dict[str, Any]) -> Value | 
     return Builder(importer, fx).node("embedding", table, numbers)
 
 
+def _filled(importer: "_Importer", fx: FxNode, a: dict[str, Any]) -> Value | None:
+    """zeros_like and its kin read no more of their argument than its shape, which is fixed: a constant."""
+    made = fx.meta["val"]
+    if made.numel() > MOST_CONSTANT:
+        return None
+    name = str(fx.target)
+    value = 0 if "zeros" in name else 1 if "ones" in name else a["fill_value"]
+    if isinstance(value, FxNode):
+        return None
+    return importer.graph.constant(fx.name, torch.full(made.shape, value, dtype=made.dtype))
+
+
+MOST_CONSTANT = 1 << 24  # elements of a constant that is kept with the graph
+
 _SUM = _reduction(lambda build, x, dims: build.node("row_sum", x, dims=dims))
 _MAX = _reduction(lambda build, x, dims: build.node("row_max", x, dims=dims))
 _MIN = _reduction(lambda build, x, dims: build.node("neg", build.node("row_max", build.node("neg", x), dims=dims)))
@@ -196,5 +210,18 @@ LOWERED = {
 }
 """What is lowered from floating-point tensors alone."""
 
-LOWERED_WITH_NUMBERS = {"aten.embedding.default": _embedding}
+LOWERED_WITH_NUMBERS = {
+    "aten.embedding.default": _embedding,
+    **dict.fromkeys(
+        (
+            "aten.zeros_like.default",
+            "aten.ones_like.default",
+            "aten.full_like.default",
+            "aten.new_zeros.default",
+            "aten.new_ones.default",
+            "aten.new_full.default",
+        ),
+        _filled,
+    ),
+}
 """What takes whole numbers, too, and looks at the types itself."""

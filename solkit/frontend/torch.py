@@ -16,8 +16,10 @@ from torch.utils import _pytree as pytree
 from solkit.errors import InputError, ModelError, first_line
 from solkit.frontend.attention import attention
 from solkit.frontend.matmul import MATRIX
+from solkit.frontend.convolution import conv1d, conv_transpose1d, conv_transpose2d
 from solkit.frontend.modes import evaluating
 from solkit.frontend.recurrent import gru, lstm
+from solkit.frontend.resize import RESIZE
 from solkit.frontend.rows import LOWERED, LOWERED_WITH_NUMBERS
 from solkit.frontend.views import SPLITS, VIEWS, views_of
 from solkit.ir import Graph, TensorType, Value
@@ -328,6 +330,10 @@ SPECIAL: dict[str, Callable[[_Importer, FxNode, dict[str, Any]], Value | None]] 
     "aten._native_batch_norm_legit_no_training.default": _batch_norm,
     "aten.conv2d.default": _conv2d,
     "aten.conv2d.padding": _conv2d_same,
+    "aten.conv_transpose2d.input": conv_transpose2d,
+    **dict.fromkeys(("aten.conv1d.default", "aten.conv1d.padding"), conv1d),
+    "aten.conv_transpose1d.default": conv_transpose1d,
+    **RESIZE,
     "aten.cat.default": _cat,
     **dict.fromkeys((*VIEWS, *SPLITS), _view),
     **LOWERED,

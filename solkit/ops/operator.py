@@ -28,6 +28,7 @@ class Kind(Enum):
     CHANNELS = "channels"  # DFP: picks channels of images
     VIEW = "view"  # another shape for the same memory
     STRIDED = "strided"  # DFP: read in another order by whoever reads it
+    RESIZE = "resize"  # DFP: an image of pixels of another
     RECURRENT = "recurrent"  # a matrix kernel and the cell behind it, step after step
     LAYOUT = "layout"  # DFP: moves data, changes no value
     WEIGHT = "weight"  # on parameters only, computed when they change

@@ -1,9 +1,9 @@
 """Attention in its readers' order: no copy puts heads together, and masks lie as the kernel reads them."""
 
 from itertools import permutations
-from math import prod
 
 from solkit.ir import Graph, Node, TensorType, Value
+from solkit.ops.attention import contiguous
 from solkit.target import Target
 
 IN_ORDER = (0, 1, 2, 3)
@@ -51,8 +51,3 @@ def masks_by_keys(graph: Graph, target: Target) -> None:
         attributes = {"shape": kind.shape, "strides": (*steps, column, row), "offset": 0}
         node.inputs[3] = graph.node("strided", [mask], [kind], attributes, node.layer, mask.name, node).output
         node.attributes["mask_by_keys"] = True
-
-
-def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The strides of a contiguous tensor."""
-    return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))

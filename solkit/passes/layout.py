@@ -106,6 +106,7 @@ def _elementwise(node: Node, moves: _Moves) -> None:
 _WISHES = {
     Kind.DNN: _dnn,
     Kind.WINDOW: _window,
+    Kind.RESIZE: _window,
     Kind.ELEMENTWISE: _elementwise,
     Kind.CHANNELS: _channels,
     Kind.CONCAT: _concat,

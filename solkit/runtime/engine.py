@@ -89,6 +89,10 @@ class Engine:
                 for value in map(self._of, cluster.outputs):
                     if value not in self._outputs:
                         first.setdefault(value, step)
+        natives = [step for step, cluster in enumerate(self.clusters) if cluster.compiled]
+        for step, spaces in zip(natives, self.program.workspaces, strict=True):
+            for value in spaces:
+                first[value] = last[value] = step
         values = list(first)
         length = self.library.vector_length
         sizes = [4 * value.layout.elements(value.shape, length) for value in values]

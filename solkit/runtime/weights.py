@@ -3,6 +3,7 @@
 import ctypes
 import weakref
 from collections.abc import Mapping
+from math import prod
 
 import torch
 
@@ -24,6 +25,8 @@ def pack(weight: torch.Tensor, panels: Panels, vector_length: int) -> torch.Tens
         gates = weight.reshape(-1, panels.vectors, panels.units, weight.shape[1])
         gates = torch.nn.functional.pad(gates, (0, 0, 0, -panels.units % vector_length))
         weight = gates.unflatten(2, (-1, vector_length)).transpose(1, 2).reshape(-1, weight.shape[1])
+    if panels.winograd:
+        weight = winograd_weights(weight, panels.winograd)
     outputs, inputs = weight.shape[:2]
     blocks = -(-outputs // vector_length)
     wide = min(panels.vectors, blocks) * vector_length
@@ -32,6 +35,8 @@ def pack(weight: torch.Tensor, panels: Panels, vector_length: int) -> torch.Tens
     if groups * wide > outputs:
         padded = torch.nn.functional.pad(padded, (0, 0, 0, 0, 0, groups * wide - outputs))
     panel = padded.reshape(groups, wide, inputs, -1)  # [group, output, input, position]
+    if panels.winograd:
+        return panel.permute(0, 3, 2, 1).reshape(-1)
     if not panels.blocked:
         return panel.permute(0, 2, 3, 1).reshape(-1)
     whole = inputs // vector_length * vector_length
@@ -42,6 +47,33 @@ def pack(weight: torch.Tensor, panels: Panels, vector_length: int) -> torch.Tens
     if whole < inputs:
         parts.append(panel[:, :, whole:].permute(0, 3, 2, 1).reshape(groups, -1))  # [group, position, lane, output]
     return torch.cat(parts, dim=1).reshape(-1)
+
+
+def packed_elements(shape: tuple[int, ...], panels: Panels, vector_length: int) -> int:
+    """float32 numbers that `pack` makes of weights of this shape."""
+    wide = min(panels.vectors, -(-shape[0] // vector_length)) * vector_length
+    positions = (panels.winograd + 2) ** 2 if panels.winograd else prod(shape[2:])
+    return -(-shape[0] // wide) * wide * shape[1] * positions
+
+
+# G of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016); see kernels/compute/winograd.h.
+_WINOGRAD = {
+    2: ((1, 0, 0), (1 / 2, 1 / 2, 1 / 2), (1 / 2, -1 / 2, 1 / 2), (0, 0, 1)),
+    4: (
+        (1 / 4, 0, 0),
+        (-1 / 6, -1 / 6, -1 / 6),
+        (-1 / 6, 1 / 6, -1 / 6),
+        (1 / 24, 1 / 12, 1 / 6),
+        (1 / 24, -1 / 12, 1 / 6),
+        (0, 0, 1),
+    ),
+}
+
+
+def winograd_weights(weight: torch.Tensor, size: int) -> torch.Tensor:
+    """[outputs, inputs, 3, 3] as G w G^T, [outputs, inputs, size + 2, size + 2], computed in float64."""
+    left = torch.tensor(_WINOGRAD[size], dtype=torch.float64)
+    return (left @ weight.to(torch.float64) @ left.T).to(torch.float32)
 
 
 class Weights:
