@@ -166,6 +166,8 @@ def _fuses(nodes: list[Node], node: Node) -> bool:
         return rows_of([*nodes, node]) is not None
     if kind is Kind.ELEMENTWISE:
         # Same elements as the cluster makes already: an epilogue does not broadcast its result to a larger one.
+        if kinds[0] is Kind.CONCAT:
+            return False
         if head.op == "matmul" and head.inputs[0].shape[-1] > CHUNK_STEPS:
             return False
         before, after = nodes[-1].output, node.output

@@ -16,83 +16,118 @@ EACH_GATE = "UNROLL for (int g = 0; g < GATES; g++)"
 
 def emit_recurrent(cluster: Cluster, target: Target) -> Kernel:
     """The kernel of a cluster that is one `lstm_cell_scan` or `gru_cell_scan`."""
-    k, (node,), out = Kernel(), cluster.nodes, cluster.output
-    lstm, a = node.op == "lstm_cell_scan", node.attributes
-    gates, weight, h0, *rest = node.inputs
-    c0, bias = (rest[0] if lstm else None), next(iter(rest[lstm:]), None)
-    batch, hidden = h0.shape[1:]
-    steps, directions = gates.shape[1 if a["batch_first"] else 0], a["directions"]
-    most = max(1, target.tile[0] * target.tile[1] // GATES[node.op])
-    rows = -(-batch // -(-batch // most))
+    return _Scan(cluster, target).emit()
 
-    k.rounds = steps
-    k.constant("GATES", GATES[node.op])
-    k.constant("HIDDEN", hidden, "units of a cell")
-    k.constant("ROWS", rows, "sequences whose sums are in registers at once")
-    k.constant("BLOCKS", "SOL_CEIL(HIDDEN, VLEN)", "vectors of units")
-    k.constant("TILES", -(-batch // rows))
-    k.constant(
-        "PARTS", f"SOL_MIN(TILES, SOL_CEIL({TASKS_WANTED}, {times('BLOCKS', directions)}))", "tiles are shared out"
-    )
-    k.constant("TASKS", times("BLOCKS * PARTS", directions), "of a time step")
-    k.line("const int64_t step = task / TASKS, part = task % PARTS, block = task / PARTS % BLOCKS;")
-    d, t, earlier = "0", "step", "(step - 1)"
-    if directions > 1:
-        d, t, earlier = "d", "t", "earlier"
-        k.line("const int64_t d = task / (PARTS * BLOCKS) % 2;")
-        k.line(f"const int64_t t = d ? {steps - 1} - step : step, earlier = d ? t + 1 : t - 1;")
-    k.line("const int lanes = (int)sol_min(VLEN, HIDDEN - block * VLEN);")
 
-    # Row n of a sequence at step t is row n * row_n + t * row_t of a matrix.
-    row_n, row_t = (steps, 1) if a["batch_first"] else (1, batch)
-    width = directions * hidden
-    sequence = k.buffer(out)
-    last = [steps * batch * width + i * directions * batch * hidden for i in range(1 + lstm)]
-    own = plus(times(d, batch, "HIDDEN"), "block * VLEN")  # of states [D, N, H]: these units of the first sequence
-    first = times(plus(d, a["state"]), batch, "HIDDEN")
-    k.line("const float *before; /* the state before of the first sequence, and from one sequence to the next */")
-    k.line("int64_t next;")
-    k.line(f"if (step == 0) before = {plus(k.buffer(h0), first)}, next = HIDDEN;")
-    there = times(earlier, row_t * width)
-    k.line(f"else before = {plus(sequence, there, times(d, 'HIDDEN'))}, next = {row_n * width};")
-    if lstm:
-        k.line(f"float *const cell = {plus(sequence, last[1], own)};")
-        k.line(f"const float *const cell_before = step == 0 ? {plus(k.buffer(c0), first, 'block * VLEN')} : cell;")
-    unit = plus(times(d, "GATES * HIDDEN"), "block * VLEN")
-    k.line(f"const float *const x = {plus(k.buffer(gates), times(t, row_t * directions, 'GATES * HIDDEN'), unit)};")
-    k.line(f"float *const made = {plus(sequence, times(t, row_t * width), times(d, 'HIDDEN'), 'block * VLEN')};")
-    panel = times(plus(times(d, "BLOCKS"), "block"), "HIDDEN * GATES * VLEN")
-    panels = k.buffer(weight, Panels(GATES[node.op], False, units=hidden))
-    k.line(f"const float *const weights = {plus(panels, panel)};")
-    if bias is not None:
-        k.line("vf bias[GATES];")
-        k.line(f"{EACH_GATE} bias[g] = vf_load_n({plus(k.buffer(bias), unit)} + g * HIDDEN, lanes);")
+class _Scan:
+    def __init__(self, cluster: Cluster, target: Target) -> None:
+        self.kernel, self.out = Kernel(), cluster.output
+        (self.node,) = cluster.nodes
+        self.lstm, a = self.node.op == "lstm_cell_scan", self.node.attributes
+        self.gates, self.weight, self.h0, *rest = self.node.inputs
+        self.c0, self.bias = (rest[0] if self.lstm else None), next(iter(rest[self.lstm :]), None)
+        self.batch, self.hidden = self.h0.shape[1:]
+        self.steps, self.directions = self.gates.shape[1 if a["batch_first"] else 0], a["directions"]
+        most = max(1, target.tile[0] * target.tile[1] // GATES[self.node.op])
+        self.rows = -(-self.batch // -(-self.batch // most))
+        # Sequence n at step t is row n * row_n + t * row_t of the inputs' projections, and of the sequence made.
+        self.row_n, self.row_t = (self.steps, 1) if a["batch_first"] else (1, self.batch)
+        self.width = self.directions * self.hidden
+        # C: the direction, the step it is at, and the one before.
+        self.d, self.t, self.earlier = ("d", "t", "earlier") if self.directions > 1 else ("0", "step", "(step - 1)")
 
-    k.open("for (int64_t tile = part * TILES / PARTS; tile < (part + 1) * TILES / PARTS; tile++)")
-    ragged = batch % rows != 0
-    if ragged:
-        k.line("const int64_t n0 = tile * ROWS;")
-        k.line(f"const int64_t n = sol_min(n0, {batch} - ROWS); /* the last overlaps the one before */")
-    else:
-        k.line("const int64_t n = tile * ROWS;")
-    k.line("vf acc[ROWS][GATES];")
-    k.line(EACH_ROW)
-    k.line(f"    {EACH_GATE} acc[p][g] = {'vf_set1(0.0f)' if bias is None else 'bias[g]'};")
-    k.line("const float *const h = before + n * next;")
-    k.open("for (int64_t i = 0; i < HIDDEN; i++)")
-    k.line("vf row[GATES];")
-    k.line(f"{EACH_GATE} row[g] = vf_load(weights + (i * GATES + g) * VLEN);")
-    k.line(EACH_ROW)
-    k.line(f"    {EACH_GATE} acc[p][g] = vf_axpy(h[p * next + i], row[g], acc[p][g]);")
-    k.close()
-    k.open(EACH_ROW + (" if (n + p >= n0)" if ragged else ""))
-    k.line(f"const float *const xp = x + (n + p) * {times(row_n * directions, 'GATES * HIDDEN')};")
-    (_lstm_cell if lstm else _gru_cell)(k)
-    k.line(f"vf_store_n(made + (n + p) * {row_n * width}, state, lanes);")
-    k.line(f"if (step == {steps - 1}) vf_store_n({plus(sequence, last[0], own)} + (n + p) * HIDDEN, state, lanes);")
-    k.close()
-    k.close()
-    return k
+    def emit(self) -> Kernel:
+        k = self.kernel
+        k.rounds = self.steps
+        self._constants()
+        self._task()
+        self._before()
+        self._addresses()
+        k.open("for (int64_t tile = part * TILES / PARTS; tile < (part + 1) * TILES / PARTS; tile++)")
+        ragged = self.batch % self.rows != 0
+        if ragged:
+            k.line("const int64_t n0 = tile * ROWS;")
+            k.line(f"const int64_t n = sol_min(n0, {self.batch} - ROWS); /* the last overlaps the one before */")
+        else:
+            k.line("const int64_t n = tile * ROWS;")
+        self._sums()
+        k.open(EACH_ROW + (" if (n + p >= n0)" if ragged else ""))
+        k.line(f"const float *const xp = x + (n + p) * {times(self.row_n * self.directions, 'GATES * HIDDEN')};")
+        (_lstm_cell if self.lstm else _gru_cell)(k)
+        k.line(f"vf_store_n(made + (n + p) * {self.row_n * self.width}, state, lanes);")
+        last = f"{self._last(0)} + (n + p) * HIDDEN"
+        k.line(f"if (step == {self.steps - 1}) vf_store_n({last}, state, lanes);")
+        k.close()
+        k.close()
+        return k
+
+    def _constants(self) -> None:
+        k = self.kernel
+        k.constant("GATES", GATES[self.node.op])
+        k.constant("HIDDEN", self.hidden, "units of a cell")
+        k.constant("ROWS", self.rows, "sequences whose sums are in registers at once")
+        k.constant("BLOCKS", "SOL_CEIL(HIDDEN, VLEN)", "vectors of units")
+        k.constant("TILES", -(-self.batch // self.rows))
+        wanted = f"SOL_CEIL({TASKS_WANTED}, {times('BLOCKS', self.directions)})"
+        k.constant("PARTS", f"SOL_MIN(TILES, {wanted})", "tiles are shared out")
+        k.constant("TASKS", times("BLOCKS * PARTS", self.directions), "of a time step")
+
+    def _task(self) -> None:
+        k = self.kernel
+        k.line("const int64_t step = task / TASKS, part = task % PARTS, block = task / PARTS % BLOCKS;")
+        if self.directions > 1:
+            k.line("const int64_t d = task / (PARTS * BLOCKS) % 2;")
+            k.line(f"const int64_t t = d ? {self.steps - 1} - step : step, earlier = d ? t + 1 : t - 1;")
+        k.line("const int lanes = (int)sol_min(VLEN, HIDDEN - block * VLEN);")
+
+    def _last(self, state: int) -> str:
+        """Address of the block's units of the first sequence in the last h (0) or c (1), behind the sequence."""
+        sizes = self.batch * self.width
+        own = plus(times(self.d, self.batch, "HIDDEN"), "block * VLEN")
+        return plus(self.kernel.buffer(self.out), (self.steps + state) * sizes, own)
+
+    def _before(self) -> None:
+        """The states before: given, or h in the sequence made so far and c where the last will be."""
+        k = self.kernel
+        sequence = k.buffer(self.out)
+        first = times(plus(self.d, self.node.attributes["state"]), self.batch, "HIDDEN")
+        k.line("const float *before; /* h of the first sequence, and from one sequence to the next */")
+        k.line("int64_t next;")
+        k.line(f"if (step == 0) before = {plus(k.buffer(self.h0), first)}, next = HIDDEN;")
+        made = plus(sequence, times(self.earlier, self.row_t * self.width), times(self.d, "HIDDEN"))
+        k.line(f"else before = {made}, next = {self.row_n * self.width};")
+        if self.c0 is not None:
+            k.line(f"float *const cell = {self._last(1)};")
+            given = plus(k.buffer(self.c0), first, "block * VLEN")
+            k.line(f"const float *const cell_before = step == 0 ? {given} : cell;")
+
+    def _addresses(self) -> None:
+        k = self.kernel
+        unit = plus(times(self.d, "GATES * HIDDEN"), "block * VLEN")
+        projected = times(self.t, self.row_t * self.directions, "GATES * HIDDEN")
+        k.line(f"const float *const x = {plus(k.buffer(self.gates), projected, unit)};")
+        place = plus(times(self.t, self.row_t * self.width), times(self.d, "HIDDEN"), "block * VLEN")
+        k.line(f"float *const made = {plus(k.buffer(self.out), place)};")
+        panels = k.buffer(self.weight, Panels(GATES[self.node.op], False, units=self.hidden))
+        panel = times(plus(times(self.d, "BLOCKS"), "block"), "HIDDEN * GATES * VLEN")
+        k.line(f"const float *const weights = {plus(panels, panel)};")
+        if self.bias is not None:
+            k.line("vf bias[GATES];")
+            k.line(f"{EACH_GATE} bias[g] = vf_load_n({plus(k.buffer(self.bias), unit)} + g * HIDDEN, lanes);")
+
+    def _sums(self) -> None:
+        """W_hh h + b_hh of all gates."""
+        k = self.kernel
+        k.line("vf acc[ROWS][GATES];")
+        k.line(EACH_ROW)
+        k.line(f"    {EACH_GATE} acc[p][g] = {'vf_set1(0.0f)' if self.bias is None else 'bias[g]'};")
+        k.line("const float *const h = before + n * next;")
+        k.open("for (int64_t i = 0; i < HIDDEN; i++)")
+        k.line("vf row[GATES];")
+        k.line(f"{EACH_GATE} row[g] = vf_load(weights + (i * GATES + g) * VLEN);")
+        k.line(EACH_ROW)
+        k.line(f"    {EACH_GATE} acc[p][g] = vf_axpy(h[p * next + i], row[g], acc[p][g]);")
+        k.close()
 
 
 _LSTM_GATES = (("in", "sigmoid"), ("forget", "sigmoid"), ("new", "tanh"), ("out", "sigmoid"))

@@ -12,7 +12,6 @@ from solkit.clusters import Cluster
 from solkit.codegen.elementwise import Chain, Pixel
 from solkit.codegen.kernel import Kernel, Panels, plane, plus, rows_and_columns, times, zero_halo
 from solkit.codegen.matrix import EACH_PIXEL, EACH_VECTOR, choose_tile
-from solkit.ir import Node
 from solkit.ops import TABLE, Kind
 from solkit.ops.operator import pair
 from solkit.target import Target

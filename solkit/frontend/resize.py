@@ -21,13 +21,13 @@ aten = torch.ops.aten
 
 
 def nearest(importer: "_Importer", fx: FxNode, a: dict[str, Any]) -> Value | None:
-    """aten.upsample_nearest2d.vec and .default."""
+    """aten.upsample_nearest2d.vec and .default, and aten._upsample_nearest_exact2d."""
 
     def picked(length: int, made: int, scale: float | None) -> list[int]:
         numbers = torch.arange(length, dtype=torch.float32).reshape(1, 1, length, 1)
-        return aten.upsample_nearest2d.default(numbers, [made, 1], scale).flatten().int().tolist()
+        return fx.target.overloadpacket.default(numbers, [made, 1], scale).flatten().int().tolist()
 
-    return _scaled(importer, fx, a, "gather_pixels", picked)
+    return _scaled(importer, fx, a, "gather_pixels", picked, value=0.0)
 
 
 def bilinear(importer: "_Importer", fx: FxNode, a: dict[str, Any]) -> Value | None:
@@ -51,7 +51,7 @@ def bilinear(importer: "_Importer", fx: FxNode, a: dict[str, Any]) -> Value | No
 def pad(importer: "_Importer", fx: FxNode, a: dict[str, Any]) -> Value | None:
     """aten.pad.default in any mode, aten.constant_pad_nd.default, and the paddings of images by name; rows and columns
     only."""
-    x, widths = importer._value(a.get("self", fx.args[0])), a.get("pad") or a["padding"]
+    x, widths = importer._value(a.get("self", fx.args[0])), a["pad"] if "pad" in a else a["padding"]
     if len(x.shape) != 4 or len(widths) > 4:
         return None
     name = str(fx.target).split(".")[1]
@@ -61,7 +61,7 @@ def pad(importer: "_Importer", fx: FxNode, a: dict[str, Any]) -> Value | None:
         outside = -1 if mode == "constant" else None
         return aten.pad(torch.arange(float(length))[None], both, mode, outside).flatten().int().tolist()
 
-    left, right, top, bottom = (*widths, 0, 0)[:4]
+    left, right, top, bottom = (*widths, 0, 0, 0, 0)[:4]
     rows, columns = numbers(x.shape[2], top, bottom), numbers(x.shape[3], left, right)
     attributes = {"rows": rows, "columns": columns, "value": float(a.get("value") or 0)}
     return importer.emit(fx, "gather_pixels", [x], attributes)
@@ -101,17 +101,20 @@ def adaptive_max_pool2d(importer: "_Importer", fx: FxNode, a: dict[str, Any]) ->
     return [build(importer, "max_pool2d", [x], attributes, fx.name)]
 
 
-def _scaled(importer: "_Importer", fx: FxNode, a: dict[str, Any], op: str, axis: Callable[..., list]) -> Value:
+def _scaled(
+    importer: "_Importer", fx: FxNode, a: dict[str, Any], op: str, axis: Callable[..., list], **attributes: float
+) -> Value:
     """`axis` says of what each row, or column, is made: from their number before and behind, and the scale if given."""
     x = importer._value(fx.args[0])
     scales = a.get("scale_factors") or (a.get("scales_h"), a.get("scales_w"))
     sizes = zip(x.shape[2:], fx.meta["val"].shape[2:], scales, strict=True)
     rows, columns = (axis(*numbers) for numbers in sizes)
-    return importer.emit(fx, op, [x], {"rows": rows, "columns": columns, "value": 0.0})
+    return importer.emit(fx, op, [x], {"rows": rows, "columns": columns, **attributes})
 
 
 RESIZE = {
     **dict.fromkeys(("aten.upsample_nearest2d.vec", "aten.upsample_nearest2d.default"), nearest),
+    **dict.fromkeys(("aten._upsample_nearest_exact2d.vec", "aten._upsample_nearest_exact2d.default"), nearest),
     **dict.fromkeys(("aten.upsample_bilinear2d.vec", "aten.upsample_bilinear2d.default"), bilinear),
     "aten.pad.default": pad,
     "aten.constant_pad_nd.default": pad,

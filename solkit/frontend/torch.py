@@ -15,8 +15,8 @@ from torch.utils import _pytree as pytree
 
 from solkit.errors import InputError, ModelError, first_line
 from solkit.frontend.attention import attention
-from solkit.frontend.matmul import MATRIX
 from solkit.frontend.convolution import conv1d, conv_transpose1d, conv_transpose2d
+from solkit.frontend.matmul import MATRIX
 from solkit.frontend.modes import evaluating
 from solkit.frontend.recurrent import gru, lstm
 from solkit.frontend.resize import RESIZE

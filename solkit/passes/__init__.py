@@ -12,7 +12,7 @@ from solkit.passes.groups import merge_groups
 from solkit.passes.layout import choose_layouts
 from solkit.passes.pool import pool_before_pointwise
 from solkit.passes.reorder import relu_after_max_pool
-from solkit.passes.views import compose_views
+from solkit.passes.views import compose_views, linear_past_views
 from solkit.target import Target, host
 
 PASSES: tuple[Callable[[Graph, Target], None], ...] = (
@@ -22,7 +22,9 @@ PASSES: tuple[Callable[[Graph, Target], None], ...] = (
     pool_before_pointwise,  # and to a 1x1 convolution
     heads_last,  # attention writes in the order its reader wants
     masks_by_keys,
-    compose_views,
+    linear_past_views,
+    compose_views,  # views of views
+    drop_identities,  # views that have become the whole
     map_channels,  # splits, shuffles and concatenations of channels, all in one
     remove_dead_code,
     merge_groups,  # grouped convolution in whole vectors

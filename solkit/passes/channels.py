@@ -8,7 +8,7 @@ to map, and never move.
 import torch
 
 from solkit.ir import Graph, Node, Value
-from solkit.ops import TABLE
+from solkit.ops import TABLE, Kind
 from solkit.target import Target
 
 _VIEWS = ("reshape", "strided")
@@ -18,21 +18,33 @@ MOST_ELEMENTS = 1 << 24  # of a view that is looked into
 
 def map_channels(graph: Graph, target: Target) -> None:
     """Find views that pick channels; then let each map read past maps and concatenations."""
+    images = _images(graph)
     for node in list(graph.nodes):
         if node.op in _VIEWS and len(node.output.shape) == 4:
-            _recognise(graph, node)
+            _recognise(graph, node, images)
     _drop_unread(graph)
     for node in list(graph.nodes):
         if node.op == "channel_map":
             _compose(graph, node)
 
 
-def _recognise(graph: Graph, last: Node) -> None:
+def _images(graph: Graph) -> set[Value]:
+    """Values of four dimensions that convolutions and pools made, and what was made of these."""
+    found: set[Value] = set()
+    for node in graph.nodes:
+        makes = TABLE[node.op].kind is Kind.WINDOW or node.op == "conv2d"
+        follows = TABLE[node.op].kind in (Kind.ELEMENTWISE, Kind.CONCAT, Kind.VIEW, Kind.STRIDED)
+        if makes or (follows and found.intersection(node.inputs)):
+            found.update(node.outputs)
+    return found
+
+
+def _recognise(graph: Graph, last: Node, images: set[Value]) -> None:
     """Replace `last`, and the views it stands behind, if together they do no more than pick channels."""
     chain = [last]
     while True:
         x = chain[0].inputs[0]
-        if _alike(x, last.output):
+        if x in images and _alike(x, last.output):
             channels = _picked(chain, x)
             if channels is not None:
                 break

@@ -2,7 +2,7 @@
 
 import torch
 
-from solkit.ir import Graph, Node
+from solkit.ir import Graph, Node, TensorType
 from solkit.target import Target
 
 
@@ -19,6 +19,33 @@ def compose_views(graph: Graph, target: Target) -> None:
             if composed is None:
                 break
             node.op, node.attributes, node.inputs = "strided", composed, [before.inputs[0]]
+        if node.op == "strided" and _is_whole(node):
+            node.op, node.attributes = "reshape", {"shape": node.attributes["shape"]}
+
+
+def linear_past_views(graph: Graph, target: Target) -> None:
+    """A `linear` behind a `reshape` that leaves rows as they are takes the rows from before it, so that what stands
+    behind finds its result in the shape it is used in."""
+    for node in [node for node in graph.nodes if node.op == "linear"]:
+        view = node.inputs[0].producer
+        if view is None or view.op != "reshape" or view.inputs[0].shape[-1:] != node.inputs[0].shape[-1:]:
+            continue
+        x, shape = view.inputs[0], node.output.shape
+        kind = TensorType((*x.shape[:-1], shape[-1]))
+        made = graph.node("linear", [x, *node.inputs[1:]], [kind], node.attributes, node.layer, node.output.name, node)
+        back = graph.node(
+            "reshape", [made.output], [node.output.type], {"shape": shape}, node.layer, node.output.name, node
+        )
+        graph.replace(node.output, back.output)
+        graph.nodes.remove(node)
+
+
+def _is_whole(view: Node) -> bool:
+    """Whether a view has all elements in their order."""
+    a = view.attributes
+    whole = torch.empty(a["shape"], device="meta").stride()
+    same = all(s == t or size == 1 for s, t, size in zip(a["strides"], whole, a["shape"], strict=True))
+    return same and a["offset"] == 0 and view.inputs[0].type.size == view.output.type.size
 
 
 def _reshaped(view: Node, node: Node) -> dict | None:
@@ -33,7 +60,7 @@ def _reshaped(view: Node, node: Node) -> dict | None:
 
 
 def _seen_through(view: Node, node: Node) -> dict | None:
-    """What `node` sees of the memory that `view` is a view of: each of its dimensions is a walk along one of the view's."""
+    """What `node` sees of the memory that `view` is a view of: each of its dimensions walks along one of the view's."""
     a, b = view.attributes, node.attributes
     shape, steps = a["shape"], torch.empty(a["shape"], device="meta").stride()
     start, rest = [], b["offset"]

@@ -28,6 +28,7 @@ def padding(widths, *arguments):
 RESIZES = {
     **{f"nearest by {s}": up(scale_factor=s, mode="nearest") for s in (2, (3, 1), 0.5, 1.7)},
     **{f"nearest to {s}": up(size=s, mode="nearest") for s in (16, (5, 13), 1)},
+    **{f"exact by {s}": up(scale_factor=s, mode="nearest-exact") for s in (2, 0.4)},
     **{
         f"bilinear by {s}{', corners' * c}": up(scale_factor=s, mode="bilinear", align_corners=c)
         for s in (2, (3, 1), 0.5, 2.3)
@@ -41,6 +42,7 @@ RESIZES = {
     "scale computed again": up(scale_factor=1.3, mode="bilinear", recompute_scale_factor=True),
     "zeros": padding((1, 2, 3, 0)),
     "zeros at columns": padding((1, 2)),
+    "nothing": padding(()),
     "ones": padding((0, 1, 1, 0), "constant", 1.5),
     "less": padding((-1, 2, -2, -1)),
     "infinity": padding((1, 1, 1, 1), "constant", -math.inf),
