@@ -1,14 +1,14 @@
 """Choose between implementations of the heavy operators by measuring them, once per shape and machine.
 
-What was measured is kept in the cache. Candidates run on made-up data, with as many threads as a call will have, in
-turns, and the best time of each counts: whatever else a machine does can only make a run slower.
+Candidates are measured where they will run: the whole model is made once with each kind of implementation, and runs a
+few times on its own weights, so that caches hold what they will hold. What was measured is kept in the cache. The best
+time of each counts: whatever else a machine does can only make a run slower.
 """
 
 import ctypes
-import dataclasses
 import json
 import os
-import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -16,49 +16,43 @@ import torch
 from solkit import __version__, cache
 from solkit.clusters import Cluster
 from solkit.codegen import generate
-from solkit.codegen.kernel import Buffer
-from solkit.codegen.winograd import ALGORITHMS, is_winograd
+from solkit.codegen.program import implementations
 from solkit.config import config, log
-from solkit.runtime.library import Library, runtime
-from solkit.runtime.weights import packed_elements
+from solkit.ir import Graph
+from solkit.progress import update
+from solkit.runtime.engine import Engine
 from solkit.target import Target
 
-DIRECT = "direct"
-ROUNDS = 3
-RUN_SECONDS = 0.004  # of one candidate in one round, at least one run
+RUNS = {"on": 5, "full": 15}  # of the whole model with each kind of implementation
 _FILE = "choice.json"
 
 
-def tune(clusters: list[Cluster], target: Target) -> None:
-    """Set the `choice` and `losers` of each cluster that has several implementations."""
-    open_questions: dict[str, list[Cluster]] = {}
+def tune(graph: Graph, clusters: list[Cluster], target: Target, parameters: Mapping[str, torch.Tensor]) -> None:
+    """Set the `choice` and `losers` of each cluster that has several implementations.
+
+    Args:
+        parameters: by their PyTorch names.
+    """
+    asking: dict[str, list[Cluster]] = {}
     for cluster in clusters:
-        if len(candidates(cluster)) > 1:
-            open_questions.setdefault(_signature(cluster, target), []).append(cluster)
+        names = implementations(cluster)
+        if len(names) > 1:
+            cluster.choice = names[0]
+            asking.setdefault(_signature(cluster, target), []).append(cluster)
     if config["autotuning"] == "off":
-        for asking in open_questions.values():
-            for cluster in asking:
-                cluster.choice = candidates(cluster)[-1]
         return
     unknown = {}
-    for key, asking in open_questions.items():
+    for key, alike in asking.items():
         kept = cache.find(key)
-        if not (kept and _apply(asking, kept / _FILE)):
-            unknown[key] = asking
+        if not (kept and _apply(alike, kept / _FILE)):
+            unknown[key] = alike
     if not unknown:
         return
     log.info("measuring %d kinds of cluster", len(unknown))
-    for key, times in _measure({key: asking[0] for key, asking in unknown.items()}, target).items():
+    for key, times in _measure(graph, clusters, unknown, target, parameters).items():
         text = json.dumps(times)
         folder = cache.make(key, lambda folder, text=text: (folder / _FILE).write_text(text))
         _apply(unknown[key], folder / _FILE)
-
-
-def candidates(cluster: Cluster) -> list[str]:
-    """Names of the implementations of a cluster; the last is the best guess."""
-    if cluster.kind == "dnn" and is_winograd(cluster):
-        return [DIRECT, *ALGORITHMS]
-    return [DIRECT]
 
 
 def _signature(cluster: Cluster, target: Target) -> str:
@@ -67,62 +61,52 @@ def _signature(cluster: Cluster, target: Target) -> str:
     parts = []
     for node in cluster.nodes:
         values = [(names.setdefault(v, len(names)), str(v.type), str(v.layout)) for v in (*node.inputs, *node.outputs)]
-        parts.append(f"{node.op} {values} {sorted(node.attributes.items(), key=str)}")
+        attributes = {k: v for k, v in node.attributes.items() if k != "folded"}
+        parts.append(f"{node.op} {values} {sorted(attributes.items(), key=str)}")
     threads = config["threads"] or torch.get_num_threads()
     machine = (target.name, *target.features, str(threads), str(os.cpu_count()), config["autotuning"])
     return cache.key_of("tuning", __version__, *machine, *parts)
 
 
-def _apply(asking: list[Cluster], path: Path) -> bool:
+def _apply(alike: list[Cluster], path: Path) -> bool:
+    """Choose what took least time; False if the file does not say."""
     try:
         times = json.loads(path.read_text())
         chosen = min(times, key=times.get)
     except (OSError, ValueError):
         return False
-    for cluster in asking:
+    for cluster in alike:
         cluster.choice = chosen
         cluster.losers = [(name, ms) for name, ms in times.items() if name != chosen]
     return True
 
 
-def _measure(asked: dict[str, Cluster], target: Target) -> dict[str, dict[str, float]]:
-    """Milliseconds of each candidate of each of these clusters."""
-    entries = [(key, name, cluster) for key, cluster in asked.items() for name in candidates(cluster)]
-    program = generate([dataclasses.replace(cluster, choice=name) for _, name, cluster in entries], target)
-    library, run = Library(program), runtime()
-    memory = _Memory(program.buffers, library.vector_length)
-    threads = config["threads"] or torch.get_num_threads()
-    best = [float("inf")] * len(entries)
-    for _ in range(ROUNDS):
-        for index in range(len(entries)):
-            end = time.perf_counter() + RUN_SECONDS
-            while True:
-                start = time.perf_counter()
-                run.run(run.pool(), library.clusters, memory.table, index, index + 1, threads, None)
-                now = time.perf_counter()
-                best[index] = min(best[index], now - start)
-                if now > end:
-                    break
-    found: dict[str, dict[str, float]] = {}
-    for (key, name, _), seconds in zip(entries, best, strict=True):
-        found.setdefault(key, {})[name] = 1e3 * seconds
+def _measure(
+    graph: Graph,
+    clusters: list[Cluster],
+    unknown: dict[str, list[Cluster]],
+    target: Target,
+    parameters: Mapping[str, torch.Tensor],
+) -> dict[str, dict[str, float]]:
+    """Milliseconds of each implementation of each kind of cluster, the mean over the clusters of the kind."""
+    natives = [cluster for cluster in clusters if cluster.compiled]
+    inputs = [torch.zeros(value.shape, dtype=value.type.dtype) for value in graph.inputs]
+    found: dict[str, dict[str, float]] = {key: {} for key in unknown}
+    for turn in range(max(len(implementations(alike[0])) for alike in unknown.values())):
+        update(f"measuring implementations, round {turn + 1}")
+        for alike in unknown.values():
+            names = implementations(alike[0])
+            for cluster in alike:
+                cluster.choice = names[min(turn, len(names) - 1)]
+        engine = Engine(graph, clusters, generate(clusters, target))
+        weights = engine.bind(parameters)
+        best = [float("inf")] * len(natives)
+        for _ in range(RUNS[config["autotuning"]]):
+            seconds = (ctypes.c_double * len(natives))()
+            engine.run(inputs, weights, seconds)
+            best = list(map(min, best, seconds))
+        times = dict(zip(natives, best, strict=True))
+        for key, alike in unknown.items():
+            mean = 1e3 * sum(times[cluster] for cluster in alike) / len(alike)
+            found[key][alike[0].choice] = min(mean, found[key].get(alike[0].choice, mean))
     return found
-
-
-class _Memory:
-    """Room for all buffers of a program; buffers of different clusters may share it."""
-
-    def __init__(self, buffers: list[Buffer], vector_length: int) -> None:
-        sizes = [
-            packed_elements(value.shape, panels, vector_length)
-            if panels
-            else value.layout.elements(value.shape, vector_length)
-            for value, panels in buffers
-        ]
-        self.memory = torch.full((sum(sizes) + 64 * len(sizes) + 64,), 0.01)
-        self.table = (ctypes.c_void_p * max(1, len(sizes)))()
-        address = self.memory.data_ptr()
-        for index, size in enumerate(sizes):
-            address = (address + 63) // 64 * 64
-            self.table[index] = address
-            address += 4 * size

@@ -144,14 +144,7 @@ class SolModule(torch.nn.Module):
     def _tensors(self) -> dict[str, torch.Tensor]:
         model, found = self.__dict__["_model"], {}
         for name in self._engine.graph.parameters:
-            *path, last = name.split(".")
-            module = model
-            for part in path:
-                module = module._modules.get(part) if module is not None else None
-            tensor = None
-            if module is not None:
-                tensor = module._parameters.get(last)
-                tensor = module._buffers.get(last) if tensor is None else tensor
+            tensor = find_tensor(model, name)
             if tensor is None:
                 raise ModelError(
                     f"the parameter {name!r} is gone since the model was optimized: call sol.optimize again"
@@ -230,6 +223,18 @@ class SolModule(torch.nn.Module):
     def __reduce__(self) -> tuple:
         """A copy, or one read from a file, is optimized anew: compiled code belongs to a machine."""
         return _rebuild, (self.__dict__["_model"], self._signature.example()), {"training": self.training}
+
+
+def find_tensor(model: torch.nn.Module, name: str) -> torch.Tensor | None:
+    """The parameter or buffer of that dotted name."""
+    *path, last = name.split(".")
+    module: torch.nn.Module | None = model
+    for part in path:
+        module = module._modules.get(part) if module is not None else None
+    if module is None:
+        return None
+    found = module._parameters.get(last)
+    return module._buffers.get(last) if found is None else found
 
 
 def _rebuild(model: torch.nn.Module, example: tuple) -> SolModule:

@@ -16,10 +16,11 @@ from solkit.frontend.fingerprint import fingerprint
 from solkit.frontend.modes import evaluating
 from solkit.inputs import Signature, normalize
 from solkit.ir import Graph, serialize
-from solkit.module import SolModule
+from solkit.module import SolModule, find_tensor
 from solkit.progress import stage
 from solkit.runtime.engine import Engine
 from solkit.target import host
+from solkit.toolchain import keeping_objects
 
 # Largest difference to PyTorch, of the largest number in the output, that rounding in float32 may explain. Far above
 # what kernels show (1e-6), far below what a wrong program shows.
@@ -112,8 +113,9 @@ def _compile(model: torch.nn.Module, signature: Signature, graph: Graph, tree: A
     with stage(f"compiling {type(model).__name__}"):
         passes.optimize(graph)
         parts = clusters.partition(graph)
-        tune(parts, host())
-        engine = Engine(graph, parts, generate(parts, host()))
+        with keeping_objects():
+            tune(graph, parts, host(), {name: find_tensor(model, name) for name in graph.parameters})
+            engine = Engine(graph, parts, generate(parts, host()))
     write_debug(config["compiler::debug"], type(model).__name__, captured, engine)
     return SolModule(model, signature, engine, tree, outputs)
 

@@ -1,5 +1,7 @@
 """Which operators over plain tensors fit into one loop over rows, and what the rows are."""
 
+import itertools
+
 from solkit.ir import Node
 from solkit.ops import TABLE, Kind
 
@@ -18,8 +20,9 @@ def full_shape(shape: tuple[int, ...], rank: int) -> tuple[int, ...]:
 
 
 def rows_of(nodes: list[Node]) -> tuple[tuple[int, ...], int] | None:
-    """The shape that `nodes` go over, and how many of its last dimensions are the row that is reduced (0: none is); None
-    where they do not fit into one loop.
+    """The shape that `nodes` go over, and how many of its last dimensions are the row that is reduced (0: none is).
+
+    None where they do not fit into one loop.
 
     Each value has the whole shape, or one number for each row. An operand's row is one number, or lies in memory as one
     run of as many as the loop has.
@@ -54,7 +57,7 @@ def _is_run(view: Node, count: int) -> bool:
     if len(view.output.shape) < count:
         return count <= 1
     inner = list(zip(view.attributes["strides"], view.output.shape, strict=True))[len(view.output.shape) - count :]
-    return all(outer[0] == step * size for outer, (step, size) in zip(inner, inner[1:], strict=False))
+    return all(outer[0] == step * size for outer, (step, size) in itertools.pairwise(inner))
 
 
 def reads_through(reader: Node, view: Node) -> bool:

@@ -4,6 +4,7 @@
 which is always there after `pip install` and is also the cross compiler for arm64 and the Vector Engine.
 """
 
+import contextlib
 import functools
 import importlib.resources
 import importlib.util
@@ -12,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ import platformdirs
 from solkit import cache
 from solkit.config import config, log
 from solkit.errors import ToolchainError
+from solkit.progress import update
 from solkit.target import Target, host
 
 # -ffp-contract lets a*b+c be one instruction. Nothing here relaxes IEEE: NaN and infinity go through as in PyTorch;
@@ -196,27 +199,58 @@ def build_library(sources: dict[str, str], library: Path, target: Target | None 
     raise AssertionError("unreachable: there is at least one candidate")
 
 
+_kept: Path | None = None  # folder of objects that may be linked again
+
+
+@contextlib.contextmanager
+def keeping_objects() -> Iterator[None]:
+    """In here, a source that was compiled once is only linked when it comes again: candidates and the final program
+    have most of their kernels in common."""
+    global _kept
+    with tempfile.TemporaryDirectory(prefix="solkit-") as folder:
+        _kept = Path(folder)
+        try:
+            yield
+        finally:
+            _kept = None
+
+
+def _object(compiler: Compiler, arguments: tuple[str, ...], source: Path) -> Path:
+    """The compiled form of a source."""
+    made = source.with_suffix(".o")
+    text = source.read_text()
+    # What a comment says makes no difference, and clusters have other numbers in other programs.
+    code = text[text.index("*/") :] if text.startswith("/*") else text
+    kept = _kept and _kept / f"{cache.key_of(*compiler.command, *arguments, code)}.o"
+    if kept and kept.exists():
+        return kept
+    compiler.run(*arguments, "-c", source, "-o", made)
+    if kept and made.exists():
+        made.replace(kept)
+        return kept
+    return made
+
+
 def _build(compiler: Compiler, sources: dict[str, str], library: Path, target: Target) -> None:
     folder = library.parent
     for name, text in sources.items():
         (folder / name).write_text(text)
     common = (*FLAGS, *compiler.flags(target), "-fPIC", f"-I{kernels()}")
-    objects = [folder / f"{name}.o" for name in sources]
-    with ThreadPoolExecutor(min(len(objects), os.cpu_count() or 1)) as pool:
-        jobs = [
-            pool.submit(compiler.run, *common, "-c", folder / name, "-o", made)
-            for name, made in zip(sources, objects, strict=True)
-        ]
+    with ThreadPoolExecutor(min(len(sources), os.cpu_count() or 1)) as pool:
+        jobs = [pool.submit(_object, compiler, common, folder / name) for name in sources]
         try:
-            for job in jobs:
-                job.result()
+            objects = []
+            for number, job in enumerate(jobs, 1):
+                objects.append(job.result())
+                update(f"compiling {number} of {len(jobs)} files")
         finally:
             pool.shutdown(cancel_futures=True)  # after a failure, or an interrupt, the rest is not started
     compiler.run(*compiler.flags(target), "-shared", "-o", library, *objects, "-lpthread")
     if not library.exists():
         raise ToolchainError(f"{compiler.command[0]} ({compiler.description}) says nothing and makes nothing. {_MEND}")
     for made in objects:
-        made.unlink(missing_ok=True)
+        if made.parent == folder:
+            made.unlink(missing_ok=True)
 
 
 @functools.cache

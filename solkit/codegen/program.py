@@ -1,5 +1,6 @@
 """A whole program: one C file per distinct kernel and one with the table of clusters."""
 
+import hashlib
 from dataclasses import dataclass
 
 from solkit.clusters import Cluster
@@ -13,9 +14,10 @@ from solkit.codegen.move import emit_move
 from solkit.codegen.recurrent import emit_recurrent
 from solkit.codegen.resize import emit_resize
 from solkit.codegen.rows import emit_rows
-from solkit.codegen.winograd import ALGORITHMS, emit_winograd
+from solkit.codegen.winograd import ALGORITHMS, emit_winograd, is_winograd
 from solkit.ir import Value
 from solkit.ops import TABLE, Kind
+from solkit.rowspace import LOADS
 from solkit.target import Target
 
 
@@ -33,6 +35,13 @@ class Program:
     kernels: list[str]
     buffers: list[Buffer]
     workspaces: list[list[Value]]
+
+
+def implementations(cluster: Cluster) -> list[str]:
+    """Names of the implementations of a cluster that `choice` may say; the best guess comes first."""
+    if cluster.kind == "dnn" and is_winograd(cluster):
+        return [*ALGORITHMS, "direct"]
+    return ["direct"]
 
 
 def emit(cluster: Cluster, target: Target) -> Kernel:
@@ -72,7 +81,8 @@ def generate(clusters: list[Cluster], target: Target) -> Program:
         if cluster.kind == "torch":
             continue
         kernel = emit(cluster, target)
-        name, headings = functions.setdefault(kernel.function("kernel"), (f"kernel_{len(functions)}", []))
+        text = kernel.function("kernel")
+        name, headings = functions.setdefault(text, (_name(cluster, text), []))
         headings.append(_heading(index, cluster))
         if len(headings) == 1:
             program.sources[f"{name}.c"] = kernel.function(name)
@@ -108,6 +118,13 @@ def generate(clusters: list[Cluster], target: Target) -> Program:
         ]
     )
     return program
+
+
+def _name(cluster: Cluster, text: str) -> str:
+    """A name for a function: its first operators, and a mark that no other text has."""
+    ops = [op for op in dict.fromkeys(cluster.ops) if op not in LOADS][:3]
+    mark = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return "_".join([*ops, mark])
 
 
 def _heading(index: int, cluster: Cluster) -> str:

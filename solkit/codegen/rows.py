@@ -216,7 +216,7 @@ class _Rows:
                 known[value] = f"vf_load(kept{index} + i)"
         chain = Chain(k, [node for node in self.cluster.nodes if node.op not in LOADS], place, known)
         for index, node in enumerate(reductions):
-            _, step, over_lanes, join = _REDUCTIONS[node.op]
+            _, step, over_lanes, _ = _REDUCTIONS[node.op]
             value = chain.vector(node.inputs[0])
             if lanes:
                 k.line(f"rest{number}_{index} = {over_lanes}({value}, lanes);")

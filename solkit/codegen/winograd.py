@@ -1,9 +1,9 @@
 """Convolution 3x3, stride 1, by Winograd's minimal filtering: see kernels/compute/winograd.h.
 
-Tiles of the output, M x M pixels each, are made from overlapping tiles of the input, A x A with A = M + 2. The work goes
-in bands of tiles, in two rounds each: the first transforms the input of the band into A * A matrices of tiles by
-channels; the second multiplies each with its matrix of transformed weights, transforms the products back, and ends with
-the epilogue. Between the two all threads wait for one another, so no tile is transformed twice.
+Tiles of the output, M x M pixels each, are made from overlapping tiles of the input, A x A with A = M + 2. The work
+goes in bands of tiles, in two rounds each: the first transforms the input of the band into A * A matrices of tiles by
+channels; the second multiplies each with its matrix of transformed weights, transforms the products back, and ends
+with the epilogue. Between the two all threads wait for one another, so no tile is transformed twice.
 """
 
 from math import prod
@@ -19,11 +19,11 @@ from solkit.target import Target
 BAND_BYTES = 4 << 20  # of transformed input: in the last-level cache between the two rounds
 PRODUCT_BYTES = 192 * 1024  # of products that wait to be transformed back, in the second-level cache
 LEAST_CHANNELS = 16
-ALGORITHMS = {"winograd 2x2": 2, "winograd 4x4": 4}  # side of an output tile
+ALGORITHMS = {"winograd 4x4": 4, "winograd 2x2": 2}  # side of an output tile
 
 
 def is_winograd(cluster: Cluster) -> bool:
-    """Whether a cluster is a convolution that can be computed this way, with no more than element-wise operators behind."""
+    """Whether a cluster is a convolution that can be computed this way, with element-wise operators behind at most."""
     conv, *behind = (node for node in cluster.nodes if node.op != "scalar")
     if conv.op != "conv2d" or any(TABLE[node.op].kind is not Kind.ELEMENTWISE for node in behind):
         return False

@@ -1,4 +1,4 @@
-"""Operators along the rows of plain tensors: reductions over the innermost dimensions, and rows looked up in a table."""
+"""Operators along the rows of plain tensors: reductions over the innermost dimensions, and look-ups in a table."""
 
 from collections.abc import Sequence
 from math import prod
