@@ -2,7 +2,8 @@
 
 Candidates are measured where they will run: the whole model is made once with each kind of implementation, and runs a
 few times on its own weights, so that caches hold what they will hold. What was measured is kept in the cache. The best
-time of each counts: whatever else a machine does can only make a run slower.
+time of each counts: whatever else a machine does can only make a run slower. A machine may also be slower as a whole
+for a while; the clusters that are the same in every round tell by how much.
 """
 
 import ctypes
@@ -24,6 +25,7 @@ from solkit.runtime.engine import Engine
 from solkit.target import Target
 
 RUNS = {"on": 5, "full": 15}  # of the whole model with each kind of implementation
+SHARE = 0.1  # of the time of a model that clusters need to be a measure of the machine
 _FILE = "choice.json"
 
 
@@ -92,6 +94,8 @@ def _measure(
     natives = [cluster for cluster in clusters if cluster.compiled]
     inputs = [torch.zeros(value.shape, dtype=value.type.dtype) for value in graph.inputs]
     found: dict[str, dict[str, float]] = {key: {} for key in unknown}
+    asked = {cluster for alike in unknown.values() for cluster in alike}
+    usual = 0.0  # seconds of the clusters that are not asked about, in the best run of the first round
     for turn in range(max(len(implementations(alike[0])) for alike in unknown.values())):
         update(f"measuring implementations, round {turn + 1}")
         for alike in unknown.values():
@@ -105,6 +109,10 @@ def _measure(
             seconds = (ctypes.c_double * len(natives))()
             engine.run(inputs, weights, seconds)
             best = list(map(min, best, seconds))
+        others = sum(time for cluster, time in zip(natives, best, strict=True) if cluster not in asked)
+        usual = usual or others
+        if others > SHARE * sum(best):
+            best = [time * usual / others for time in best]
         times = dict(zip(natives, best, strict=True))
         for key, alike in unknown.items():
             mean = 1e3 * sum(times[cluster] for cluster in alike) / len(alike)

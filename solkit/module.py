@@ -18,6 +18,7 @@ from solkit.ir import Graph
 from solkit.ir.serialize import Ref
 from solkit.runtime.engine import Engine
 from solkit.runtime.weights import Weights
+from solkit.watch import Watch
 
 
 def _count_fused_steps(optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict[str, Any]) -> None:
@@ -49,6 +50,7 @@ class SolModule(torch.nn.Module):
         self._signature, self._engine, self._tree, self._results = signature, engine, tree, outputs
         self._bound: tuple[tuple, Weights] | None = None  # a state of the parameters, and the weights packed for it
         self._binding = threading.Lock()
+        self.__dict__["_watch"] = Watch(self)
         self._profile: Profile | None = None  # the last one
 
     def __getattr__(self, name: str) -> Any:
@@ -89,24 +91,8 @@ class SolModule(torch.nn.Module):
         return self._unflatten(self._engine.run(tensors, self._weights(state)))
 
     def _look(self) -> tuple[bool, tuple]:
-        """Whether any part is in training mode, and a state that is another one after any change of a tensor.
-
-        It covers every tensor of the model and not only those of the graph: PyTorch's batch norm does not count its
-        changes of the running statistics, but it does count `num_batches_tracked`. One pass, for it is on every call.
-        """
-        in_training, state = self.training, []
-        modules = [self]
-        while modules:
-            module = modules.pop()
-            for tensor in (*module._parameters.values(), *module._buffers.values()):
-                if tensor is not None:
-                    version = 0 if tensor.is_inference() else tensor._version
-                    state.append((id(tensor), tensor.data_ptr(), version))
-            for child in module._modules.values():
-                if child is not None:
-                    in_training = in_training or child.training
-                    modules.append(child)
-        return in_training, tuple(state)
+        """Whether any part is in training mode, and a state that is another one after any change of a tensor."""
+        return self._watch.look()
 
     def _wants_gradient(self, args: tuple, kwargs: dict[str, Any]) -> bool:
         given = (item for item in pytree.tree_leaves((args, kwargs)) if isinstance(item, torch.Tensor))

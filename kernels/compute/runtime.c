@@ -1,7 +1,7 @@
 /* runtime.c: a small pool of threads, and memory for weights. One copy serves every compiled model of a process.
  *
- * The caller works too, so a pool for T threads has T - 1 workers. A worker that finds nothing to do spins for about a
- * tenth of a millisecond (the next cluster of the same call is that close) and then sleeps, so an idle model costs no
+ * The caller works too, so a pool for T threads has T - 1 workers. A worker that finds nothing to do spins for about half
+ * a millisecond (the next cluster is that close, and often the next call) and then sleeps, so an idle model costs no
  * time. A second thread that calls while the pool is busy does its own work alone: calls never wait for one another.
  */
 #define _GNU_SOURCE
@@ -16,7 +16,7 @@
 
 #include "sol.h"
 
-enum { MOST_THREADS = 1024, SPIN = 8000 };
+enum { MOST_THREADS = 1024, SPIN = 40000 };
 
 typedef struct {
     sol_kernel *kernel;
