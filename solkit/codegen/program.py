@@ -122,7 +122,7 @@ def generate(clusters: list[Cluster], target: Target) -> Program:
 
 def _name(cluster: Cluster, text: str) -> str:
     """A name for a function: its first operators, and a mark that no other text has."""
-    ops = [op for op in dict.fromkeys(cluster.ops) if op not in LOADS][:3]
+    ops = ([op for op in dict.fromkeys(cluster.ops) if op not in LOADS] or cluster.ops)[:3]
     mark = hashlib.sha256(text.encode()).hexdigest()[:8]
     return "_".join([*ops, mark])
 

@@ -139,6 +139,8 @@ class _Importer:
             return attention(self, fx, arguments)
         if name in LOWERED_WITH_NUMBERS:
             return LOWERED_WITH_NUMBERS[name](self, fx, arguments)
+        if name in ANY_TYPE and _same_type(fx):
+            return SPECIAL[name](self, fx, arguments)
         if not _all_float32([fx, *fx.all_input_nodes]):
             return None
         if name in SPECIAL:
@@ -214,6 +216,13 @@ class _Importer:
         }
         node = self.graph.node("torch", inputs, map(_type, results), attributes, self.layer, fx.name)
         return list(node.outputs) if several else node.output
+
+
+def _same_type(fx: FxNode) -> bool:
+    """Whether a call gives a tensor of the type of its first argument, with elements in it."""
+    made, given = fx.meta.get("val"), fx.args[0].meta.get("val") if isinstance(fx.args[0], FxNode) else None
+    tensors = isinstance(made, torch.Tensor) and isinstance(given, torch.Tensor)
+    return tensors and made.dtype == given.dtype and made.layout == given.layout == torch.strided and made.numel() > 0
 
 
 def _type(tensor: torch.Tensor) -> TensorType:
@@ -326,6 +335,29 @@ def _conv2d_same(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value | 
     return _convolution(importer, fx, a, {**attributes, "padding": [r // 2 for r in reach]})
 
 
+RESHAPES = (
+    "aten.view.default",
+    "aten.reshape.default",
+    "aten._unsafe_view.default",
+    "aten.flatten.using_ints",
+    "aten.unflatten.int",
+    "aten.unsqueeze.default",
+    "aten.squeeze.default",
+    "aten.squeeze.dim",
+    "aten.squeeze.dims",
+)
+COPIES = (
+    "aten.clone.default",
+    "aten.alias.default",
+    "aten.detach.default",
+    "aten.contiguous.default",
+    "aten.lift_fresh_copy.default",
+    "aten.to.dtype",
+    "aten._to_copy.default",
+    "aten.type_as.default",
+)
+ANY_TYPE = frozenset((*RESHAPES, *COPIES))  # these move no number, so its type does not matter
+
 SPECIAL: dict[str, Callable[[_Importer, FxNode, dict[str, Any]], Value | None]] = {
     "aten._native_batch_norm_legit_no_training.default": _batch_norm,
     "aten.conv2d.default": _conv2d,
@@ -341,28 +373,6 @@ SPECIAL: dict[str, Callable[[_Importer, FxNode, dict[str, Any]], Value | None]] 
     "aten.lstm.input": lstm,
     "aten.gru.input": gru,
     "aten.dropout.default": _dropout,
-    **dict.fromkeys(
-        (
-            "aten.view.default",
-            "aten.reshape.default",
-            "aten._unsafe_view.default",
-            "aten.flatten.using_ints",
-            "aten.unsqueeze.default",
-            "aten.squeeze.default",
-            "aten.squeeze.dim",
-            "aten.squeeze.dims",
-        ),
-        _reshape,
-    ),
-    **dict.fromkeys(
-        (
-            "aten.clone.default",
-            "aten.alias.default",
-            "aten.detach.default",
-            "aten.contiguous.default",
-            "aten.lift_fresh_copy.default",
-            "aten.to.dtype",
-        ),
-        _identity,
-    ),
+    **dict.fromkeys(RESHAPES, _reshape),
+    **dict.fromkeys(COPIES, _identity),
 }

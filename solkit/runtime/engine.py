@@ -1,7 +1,7 @@
 """The steps of one call: compiled clusters in runs of as many as stand together, and PyTorch for the rest."""
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -9,7 +9,8 @@ import torch
 from solkit.clusters import Cluster
 from solkit.codegen import Program
 from solkit.config import config
-from solkit.ir import Graph, Value
+from solkit.errors import InputError
+from solkit.ir import Graph, Node, Value
 from solkit.reference import run_node
 from solkit.runtime.library import Library, runtime
 from solkit.runtime.memory import Interval, plan
@@ -57,6 +58,7 @@ class Engine:
         self._results = self._owned_results()
         self._offsets, self.arena_bytes = self._plan_memory()
         self.steps = self._steps()
+        self._tables = self._looked_up()
         self._free: list[_Context] = []
 
     # -- made once ----------------------------------------------------------------------------------------------------
@@ -117,6 +119,16 @@ class Engine:
                 steps[-1].reads += [v for v in reads if v not in steps[-1].reads]
         return steps
 
+    def _looked_up(self) -> dict[Value, tuple[int, Node]]:
+        """For each value that holds row numbers of tables, how many rows the smallest has, and who reads it."""
+        found: dict[Value, tuple[int, Node]] = {}
+        for node in self.graph.nodes:
+            if node.op == "embedding" and node.output not in self._weights:
+                table, numbers = node.inputs
+                smallest = (table.shape[0], node)
+                found[self._of(numbers)] = min(smallest, found.get(self._of(numbers), smallest), key=lambda t: t[0])
+        return found
+
     def bind(self, parameters: Mapping[str, torch.Tensor]) -> Weights:
         """Weights for this state of the parameters, by their PyTorch names."""
         return Weights(self.graph, self.program.buffers, parameters, self.library.vector_length, self.runtime)
@@ -163,6 +175,7 @@ class Engine:
             tensors[value] = torch.empty(value.shape, dtype=value.type.dtype, device="cpu")
         for value, tensor in tensors.items():
             self._point(context, value, tensor)
+        self._check_numbers(self._tables, tensors)
         threads = config["threads"] or torch.get_num_threads()
         for step in self.steps:
             if isinstance(step, Torch):
@@ -172,11 +185,26 @@ class Engine:
                 if not tensors[value].is_contiguous():
                     tensors[value] = tensors[value].contiguous()
                 self._point(context, value, tensors[value])
+                self._check_numbers([value], tensors)
             self.runtime.run(
                 self.runtime.pool(), self.library.clusters, context.table, step.first, step.last, threads, seconds
             )
         results = ((self._tensor(value, context, tensors, weights), copy) for value, copy in self._results)
         return [tensor.clone() if copy else tensor for tensor, copy in results]
+
+    def _check_numbers(self, values: Iterable[Value], tensors: dict[Value, torch.Tensor]) -> None:
+        """Row numbers must be rows of the table: compiled code reads what they say."""
+        for value in values:
+            if value not in self._tables or value not in tensors or not tensors[value].numel():
+                continue
+            rows, node = self._tables[value]
+            least, most = (bound.item() for bound in tensors[value].aminmax())
+            if least < 0 or most >= rows:
+                wrong = least if least < 0 else most
+                raise InputError(
+                    f"{value.name!r} holds the number {wrong}, but the table of layer {node.layer or 'model'!r} has "
+                    f"{rows} rows: 0 to {rows - 1}"
+                )
 
     def _point(self, context: _Context, value: Value, tensor: torch.Tensor) -> None:
         for index in self._entries.get(value, ()):
