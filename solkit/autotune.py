@@ -113,6 +113,7 @@ def _measure(
         usual = usual or others
         if others > SHARE * sum(best):
             best = [time * usual / others for time in best]
+        del engine, weights  # before the next ones are made
         times = dict(zip(natives, best, strict=True))
         for key, alike in unknown.items():
             mean = 1e3 * sum(times[cluster] for cluster in alike) / len(alike)

@@ -217,8 +217,8 @@ class Engine:
         root = self._of(value)
         if root in tensors:
             return tensors[root].reshape(value.shape) if root is not value else tensors[root]
-        if root in weights.tensors:
-            return weights.tensors[root].reshape(value.shape)
+        if root in weights:
+            return weights.tensor(root).reshape(value.shape)
         start = context.base + self._offsets[root]
         return context.arena[start : start + root.type.bytes].view(root.type.dtype).view(value.shape)
 

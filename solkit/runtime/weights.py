@@ -1,6 +1,7 @@
 """Weights in the form kernels read them, made when a model is first called and again whenever a parameter changes."""
 
 import ctypes
+import functools
 import weakref
 from collections.abc import Mapping
 from math import prod
@@ -19,7 +20,7 @@ def pack(weight: torch.Tensor, panels: Panels, vector_length: int) -> torch.Tens
     """[outputs, inputs, *window] as panels of output channels, missing ones zero.
 
     A panel holds, for each step of the reduction in the order the kernel takes them, one number per output channel of
-    the panel. See `codegen.kernel.Panels`.
+    the panel. See `codegen.kernel.Panels`. The result may be a view of `weight`, its elements in the order of packing.
     """
     if panels.units:
         gates = weight.reshape(-1, panels.vectors, panels.units, weight.shape[1])
@@ -36,9 +37,9 @@ def pack(weight: torch.Tensor, panels: Panels, vector_length: int) -> torch.Tens
         padded = torch.nn.functional.pad(padded, (0, 0, 0, 0, 0, groups * wide - outputs))
     panel = padded.reshape(groups, wide, inputs, -1)  # [group, output, input, position]
     if panels.winograd:
-        return panel.permute(0, 3, 2, 1).reshape(-1)
+        return panel.permute(0, 3, 2, 1)
     if not panels.blocked:
-        return panel.permute(0, 2, 3, 1).reshape(-1)
+        return panel.permute(0, 2, 3, 1)
     whole = inputs // vector_length * vector_length
     parts = []
     if whole:
@@ -46,11 +47,17 @@ def pack(weight: torch.Tensor, panels: Panels, vector_length: int) -> torch.Tens
         parts.append(block.permute(0, 2, 4, 3, 1).reshape(groups, -1))  # [group, block, position, lane, output]
     if whole < inputs:
         parts.append(panel[:, :, whole:].permute(0, 3, 2, 1).reshape(groups, -1))  # [group, position, lane, output]
-    return torch.cat(parts, dim=1).reshape(-1)
+    return torch.cat(parts, dim=1)
+
+
+SMALL = 1 << 16  # elements of a value that is remembered while others are computed from it
+LENT_BYTES = 1 << 20
 
 
 def packed_elements(shape: tuple[int, ...], panels: Panels, vector_length: int) -> int:
     """float32 numbers that `pack` makes of weights of this shape."""
+    if panels.units:
+        return shape[0] // panels.units * (-(-panels.units // vector_length) * vector_length) * shape[1]
     wide = min(panels.vectors, -(-shape[0] // vector_length)) * vector_length
     positions = (panels.winograd + 2) ** 2 if panels.winograd else prod(shape[2:])
     return -(-shape[0] // wide) * wide * shape[1] * positions
@@ -80,7 +87,6 @@ class Weights:
     """Everything of a program that depends on parameters alone, for one state of the parameters.
 
     addresses: for each buffer of the program that holds weights, where it is.
-    tensors: the same values for steps that PyTorch runs.
     """
 
     def __init__(
@@ -91,37 +97,81 @@ class Weights:
         vector_length: int,
         runtime: Runtime,
     ) -> None:
-        known = _values(graph, parameters)
-        wanted = [(index, *buffer) for index, buffer in enumerate(buffers) if buffer[0] in known]
-        packed = [
-            (index, pack(_float32(known[value]), panels, vector_length) if panels else _float32(known[value]))
-            for index, value, panels in wanted
-        ]
-        # Room behind the last number, so that a whole vector may be loaded anywhere.
-        size = sum(aligned(4 * tensor.numel()) for _, tensor in packed) + 4 * vector_length
-        self._memory = _allocate(size, runtime, self)
+        self._values = Values(graph, parameters)
+        self._torch: dict[Value, torch.Tensor] = {}
+        self._held: list[torch.Tensor] = []
         self.addresses: dict[int, int] = {}
+        sizes: dict[int, int] = {}
+        for index, (value, panels) in enumerate(buffers):
+            if value in self._values:
+                elements = packed_elements(value.shape, panels, vector_length) if panels else value.type.size
+                sizes[index] = aligned(4 * elements)
+        own = {index: size for index, size in sizes.items() if not self._lend(index, buffers[index])}
+        # Room behind the last number, so that a whole vector may be loaded anywhere.
+        self._memory = _allocate(sum(own.values()) + 4 * vector_length, runtime, self)
         offset = 0
-        for index, tensor in packed:
-            self._memory[offset : offset + 4 * tensor.numel()].view(torch.float32).copy_(tensor.reshape(-1))
+        for index, size in own.items():
+            value, panels = buffers[index]
+            # One layer at a time: what it is made from is gone before the next.
+            tensor = _float32(self._values[value])
+            tensor = pack(tensor, panels, vector_length) if panels else tensor
+            room = self._memory[offset : offset + 4 * tensor.numel()].view(torch.float32)
+            room.view(tensor.shape).copy_(tensor)
             self.addresses[index] = self._memory.data_ptr() + offset
-            offset += aligned(4 * tensor.numel())
-        self.tensors: dict[Value, torch.Tensor] = {
-            value: tensor.to(value.type.dtype) for value, tensor in known.items()
-        }
+            offset += size
+
+    def _lend(self, index: int, buffer: Buffer) -> bool:
+        """Let kernels read a large table where the model has it, if it is as they need it."""
+        value, panels = buffer
+        tensor = self._values.given.get(value)
+        if panels or tensor is None or tensor.dtype != torch.float32 or not tensor.is_contiguous():
+            return False
+        if 4 * tensor.numel() < LENT_BYTES:
+            return False
+        self._held.append(tensor)
+        self.addresses[index] = tensor.data_ptr()
+        return True
+
+    def __contains__(self, value: Value) -> bool:
+        return value in self._values
+
+    def tensor(self, value: Value) -> torch.Tensor:
+        """`value` for a step that PyTorch runs."""
+        if value not in self._torch:
+            self._torch[value] = self._values[value].to(value.type.dtype)
+        return self._torch[value]
+
+    @functools.cached_property
+    def tensors(self) -> dict[Value, torch.Tensor]:
+        """All values that depend on parameters alone, for people who compare: it takes as much memory again."""
+        return {value: self._values[value].to(value.type.dtype) for value in self._values.known}
 
 
-def _values(graph: Graph, parameters: Mapping[str, torch.Tensor]) -> dict[Value, torch.Tensor]:
+class Values:
     """Parameters, constants, and what is computed from them alone: in float64, rounded once at the end, or where it is
-    an operation of PyTorch's, as PyTorch does it."""
-    weights = graph.weight_values()
-    known = {value: parameters[name].detach() for name, value in graph.parameters.items()}
-    known.update(dict(graph.constants.values()))
-    nodes = [node for node in graph.nodes if all(value in weights for value in node.outputs)]
-    with torch.no_grad():
-        for node in nodes:
-            evaluate([node], known, None if node.op == "torch" else torch.float64)
-    return known
+    an operation of PyTorch's, as PyTorch does it. Computed when asked for; what is small is remembered."""
+
+    def __init__(self, graph: Graph, parameters: Mapping[str, torch.Tensor]) -> None:
+        self.known = graph.weight_values()
+        self.given = {value: parameters[name].detach() for name, value in graph.parameters.items()}
+        self.given.update(dict(graph.constants.values()))
+        self._made: dict[Value, torch.Tensor] = {}
+
+    def __contains__(self, value: Value) -> bool:
+        return value in self.known
+
+    def __getitem__(self, value: Value) -> torch.Tensor:
+        for held in (self.given, self._made):
+            if value in held:
+                return held[value]
+        node = value.producer
+        local = {operand: self[operand] for operand in node.inputs}
+        with torch.no_grad():
+            evaluate([node], local, None if node.op == "torch" else torch.float64)
+        for made in node.outputs:
+            if made.type.size <= SMALL or len(node.outputs) > 1:
+                self._made[made] = local[made]
+        return local[value]
 
 
 def _float32(tensor: torch.Tensor) -> torch.Tensor:

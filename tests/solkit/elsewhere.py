@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from solkit.module import SolModule
-from solkit.runtime.weights import _values, pack
+from solkit.runtime.weights import Values, pack
 from solkit.target import Target
 from solkit.toolchain import FLAGS, cross_compiler, kernels
 
@@ -39,8 +39,8 @@ int main(int count, char **names) {
 def run(model: SolModule, inputs: list[torch.Tensor], target: Target, emulator: list[str], folder: Path) -> list:
     """What the model's own C text, compiled for `target`, gives for these inputs: a tensor for each output."""
     engine = model._engine
-    known = _values(engine.graph, model._tensors())
-    known.update(zip(engine.graph.inputs, inputs, strict=True))
+    known = Values(engine.graph, model._tensors())
+    given = dict(zip(engine.graph.inputs, inputs, strict=True))
     length = target.vector_length
     content, first, places = [], [], {}
     for value, panels in engine.program.buffers:
@@ -49,8 +49,8 @@ def run(model: SolModule, inputs: list[torch.Tensor], target: Target, emulator: 
         if (root, panels) in places:
             continue
         places[root, panels] = first[-1]
-        if value in known:
-            tensor = known[value].to(torch.float32)
+        if value in known or root in given:
+            tensor = (known[value] if value in known else given[root]).to(torch.float32)
             content.append((pack(tensor, panels, length) if panels else tensor).reshape(-1).numpy())
         else:
             size = root.layout.elements(root.shape, length)
