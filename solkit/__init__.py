@@ -22,6 +22,7 @@ from solkit.errors import (
     ToolchainError,
 )
 from solkit.info import devices, seed, seeds, set_seed, versions
+from solkit.inputs import Input as input
 from solkit.module import SolModule
 from solkit.optimize import optimize
 from solkit.verify import Verification, verify
@@ -40,6 +41,7 @@ __all__ = [
     "cache",
     "config",
     "devices",
+    "input",
     "optimize",
     "seed",
     "seeds",

@@ -1,6 +1,6 @@
 """What `sol.optimize` gives back: a torch.nn.Module that computes the same, faster."""
 
-import threading
+import contextlib
 import warnings
 from typing import Any
 
@@ -10,7 +10,6 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils import _pytree as pytree
 
 from solkit.clusters import Cluster
-from solkit.errors import ModelError
 from solkit.explain import Explanation, Profile, plural, profile
 from solkit.frontend.modes import evaluating
 from solkit.inputs import Signature, normalize
@@ -18,6 +17,8 @@ from solkit.ir import Graph
 from solkit.ir.serialize import Ref
 from solkit.runtime.engine import Engine
 from solkit.runtime.weights import Weights
+from solkit.shapes import COMPILING, Shapes
+from solkit.specialization import CAPTURING, Specialization
 from solkit.watch import Watch
 
 
@@ -31,6 +32,14 @@ def _count_fused_steps(optimizer: torch.optim.Optimizer, args: tuple, kwargs: di
 register_optimizer_step_post_hook(_count_fused_steps)
 
 
+class _PatientWatch(Watch):
+    """A watch of a model that another thread may be capturing for one more shape."""
+
+    def look(self) -> tuple[bool, tuple]:
+        with CAPTURING:
+            return super().look()
+
+
 class SolModule(torch.nn.Module):
     """A model compiled by solkit.
 
@@ -39,19 +48,20 @@ class SolModule(torch.nn.Module):
 
     In evaluation mode a call runs compiled code (gradients, where they are asked for, come from PyTorch). In training
     mode it runs the original model in PyTorch.
+
+    Where shapes may vary it holds code for several of them, each with packed weights of its own, which take as much
+    memory again as the parameters. `explain()` and what else shows the code is about the shape it was optimized for
+    first, unless it is given inputs of another.
     """
 
-    def __init__(self, model: torch.nn.Module, signature: Signature, engine: Engine, tree: Any, outputs: list[Any]):
+    def __init__(self, model: torch.nn.Module, first: Specialization, shapes: Shapes | None = None) -> None:
         super().__init__()
         # Past nn.Module.__setattr__, which would make the model a submodule and change every name.
         self.__dict__["_model"] = model
         self.__dict__.update({name: getattr(model, name) for name in ("_parameters", "_buffers", "_modules")})
         self.training = model.training
-        self._signature, self._engine, self._tree, self._results = signature, engine, tree, outputs
-        self._bound: tuple[tuple, Weights] | None = None  # a state of the parameters, and the weights packed for it
-        self._binding = threading.Lock()
-        self.__dict__["_watch"] = Watch(self)
-        self._profile: Profile | None = None  # the last one
+        self.__dict__.update(_first=first, _shapes=shapes)
+        self.__dict__["_watch"] = Watch(self) if shapes is None else _PatientWatch(self)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -71,11 +81,14 @@ class SolModule(torch.nn.Module):
         Raises:
             InputError: the inputs are not of the shapes and dtypes the model was optimized for.
             ModelError: a parameter was replaced by one of another shape or dtype.
+            SolError: as `sol.optimize`, for the first inputs of a shape that is compiled when it is seen.
         """
         model = self.__dict__["_model"]
         if torch.compiler.is_exporting():
-            return model(*args, **kwargs)  # as a part of a larger model, which is captured from the original
-        in_training, state = self._look()
+            with CAPTURING:  # by another thread: when that is done, this is a call as any other
+                if torch.compiler.is_exporting():
+                    return model(*args, **kwargs)  # as a part of a larger model, captured from the original
+        in_training, state = self._watch.look()
         if in_training:
             warnings.warn(
                 "in training mode an optimized model runs in PyTorch; call .eval() to run compiled code",
@@ -85,22 +98,30 @@ class SolModule(torch.nn.Module):
             return _in_mode(model, self.training, args, kwargs)
         if kwargs:
             args, kwargs = normalize(model, args, kwargs)
-        tensors = self._signature.tensors(args, kwargs)
         if torch.is_grad_enabled() and self._wants_gradient(args, kwargs):
             return _with_gradient(self, args, kwargs)
-        return self._unflatten(self._engine.run(tensors, self._weights(state)))
+        if self._shapes is None:
+            first = self._first  # as in _run; this is on every call
+            return first.unflatten(first.engine.run(first.signature.tensors(args, kwargs), first.weights(model, state)))
+        used, results = self._run(args, kwargs, state)
+        return used.unflatten(results)
 
-    def _look(self) -> tuple[bool, tuple]:
-        """Whether any part is in training mode, and a state that is another one after any change of a tensor."""
-        return self._watch.look()
+    def _run(self, args: tuple, kwargs: dict[str, Any], state: tuple) -> tuple[Specialization, list[torch.Tensor]]:
+        """The results, flat, and a specialization that knows their structure."""
+        if self._shapes is not None:
+            tensors = self._shapes.signature.tensors(args, kwargs)
+            return self._shapes.run(tensors, lambda used: used.weights(self.__dict__["_model"], state))
+        first = self._first
+        tensors = first.signature.tensors(args, kwargs)
+        return first, first.engine.run(tensors, first.weights(self.__dict__["_model"], state))
+
+    def _undisturbed(self) -> contextlib.AbstractContextManager:
+        """While it lasts, no other thread captures this model for one more shape."""
+        return contextlib.nullcontext() if self._shapes is None else COMPILING
 
     def _wants_gradient(self, args: tuple, kwargs: dict[str, Any]) -> bool:
         given = (item for item in pytree.tree_leaves((args, kwargs)) if isinstance(item, torch.Tensor))
         return any(t.requires_grad for t in given) or any(p.requires_grad for p in self.parameters())
-
-    def _unflatten(self, results: list[torch.Tensor]) -> Any:
-        flat = [results[item] if isinstance(item, Ref) else item for item in self._results]
-        return pytree.tree_unflatten(flat, self._tree)
 
     # -- weights ------------------------------------------------------------------------------------------------------
 
@@ -110,43 +131,30 @@ class SolModule(torch.nn.Module):
         PyTorch counts changes of a tensor; those made behind its back, through `.data` or NumPy, and those of tensors
         made in inference mode, are seen after `refresh()`.
         """
-        return self._weights(self._look()[1])
-
-    def _weights(self, state: tuple) -> Weights:
-        bound = self._bound
-        if bound is None or bound[0] != state:
-            with self._binding:
-                bound = self._bound
-                if bound is None or bound[0] != state:  # another thread may have packed them meanwhile
-                    tensors = self._tensors()
-                    self._check(tensors)
-                    bound = self._bound = (state, self._engine.bind(tensors))
-        return bound[1]
+        return self._first.weights(self.__dict__["_model"], self._watch.look()[1])
 
     def refresh(self) -> None:
         """Read all parameters again at the next call."""
-        self._bound = None
+        self._first.refresh()
+        if self._shapes is not None:
+            self._shapes.refresh()
+
+    # What others of solkit look at, of the first shape.
+
+    @property
+    def _engine(self) -> Engine:
+        return self._first.engine
+
+    @property
+    def _signature(self) -> Signature:
+        return self._first.signature
+
+    @property
+    def _results(self) -> list[Any]:
+        return self._first.results
 
     def _tensors(self) -> dict[str, torch.Tensor]:
-        model, found = self.__dict__["_model"], {}
-        for name in self._engine.graph.parameters:
-            tensor = find_tensor(model, name)
-            if tensor is None:
-                raise ModelError(
-                    f"the parameter {name!r} is gone since the model was optimized: call sol.optimize again"
-                )
-            found[name] = tensor
-        return found
-
-    def _check(self, tensors: dict[str, torch.Tensor]) -> None:
-        for name, value in self._engine.graph.parameters.items():
-            tensor = tensors[name]
-            if tuple(tensor.shape) != value.shape or tensor.dtype != value.type.dtype or tensor.device.type != "cpu":
-                raise ModelError(
-                    f"the parameter {name!r} is now {tensor.dtype} {list(tensor.shape)} on {tensor.device}, and was "
-                    f"{value.type.dtype} {list(value.shape)} on cpu when the model was optimized: call sol.optimize "
-                    "again"
-                )
+        return self._first.parameters(self.__dict__["_model"])
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The model's own."""
@@ -161,12 +169,12 @@ class SolModule(torch.nn.Module):
     @property
     def graph(self) -> Graph:
         """The graph after all passes."""
-        return self._engine.graph
+        return self._first.engine.graph
 
     @property
     def clusters(self) -> list[Cluster]:
         """What runs, in order; those of kind "view" need no code."""
-        return self._engine.clusters
+        return self._first.engine.clusters
 
     def explain(self, inputs: Any = None) -> Explanation:
         """What became of the model: its clusters, and what runs in PyTorch. Prints as a table, in a notebook with a
@@ -178,9 +186,10 @@ class SolModule(torch.nn.Module):
         Raises:
             InputError: the inputs are not what the model was optimized for.
         """
+        used = self._first
         if inputs is not None:
-            self.profile(*(inputs if isinstance(inputs, tuple) else (inputs,)))
-        return Explanation(self._engine, self._profile)
+            used = self._profiled(inputs if isinstance(inputs, tuple) else (inputs,), {}, 20)
+        return Explanation(used.engine, used.profile)
 
     def source(self, cluster: int | None = None) -> str:
         """The generated C: of one compiled cluster, by its number in `explain()`, or of the whole program."""
@@ -194,10 +203,20 @@ class SolModule(torch.nn.Module):
 
         Raises:
             ConfigError: `runs` is not a positive number.
+            InputError: the inputs are not what the model was optimized for, or would run in slices.
         """
+        return self._profiled(args, kwargs, runs).profile
+
+    def _profiled(self, args: tuple, kwargs: dict[str, Any], runs: int) -> Specialization:
+        """What runs on these inputs, with a new profile."""
         args, kwargs = normalize(self.__dict__["_model"], args, kwargs)
-        self._profile = profile(self._engine, self._signature.tensors(args, kwargs), self.weights(), runs)
-        return self._profile
+        if self._shapes is None:
+            used, tensors = self._first, self._first.signature.tensors(args, kwargs)
+        else:
+            tensors = self._shapes.signature.tensors(args, kwargs)
+            used = self._shapes.whole(tensors)
+        used.profile = profile(used.engine, tensors, used.weights(self.__dict__["_model"], self._watch.look()[1]), runs)
+        return used
 
     def extra_repr(self) -> str:
         native = sum(cluster.compiled for cluster in self.clusters)
@@ -208,25 +227,14 @@ class SolModule(torch.nn.Module):
 
     def __reduce__(self) -> tuple:
         """A copy, or one read from a file, is optimized anew: compiled code belongs to a machine."""
-        return _rebuild, (self.__dict__["_model"], self._signature.example()), {"training": self.training}
+        signature = self._first.signature if self._shapes is None else self._shapes.signature
+        return _rebuild, (self.__dict__["_model"], signature.example(), signature.vdims()), {"training": self.training}
 
 
-def find_tensor(model: torch.nn.Module, name: str) -> torch.Tensor | None:
-    """The parameter or buffer of that dotted name."""
-    *path, last = name.split(".")
-    module: torch.nn.Module | None = model
-    for part in path:
-        module = module._modules.get(part) if module is not None else None
-    if module is None:
-        return None
-    found = module._parameters.get(last)
-    return module._buffers.get(last) if found is None else found
-
-
-def _rebuild(model: torch.nn.Module, example: tuple) -> SolModule:
+def _rebuild(model: torch.nn.Module, example: tuple, vdims: list[tuple[int, ...]] | None = None) -> SolModule:
     from solkit.optimize import optimize
 
-    return optimize(model, *example[0], kwargs=example[1])
+    return optimize(model, *example[0], kwargs=example[1], vdims=vdims)
 
 
 def _in_mode(model: torch.nn.Module, training: bool, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -243,17 +251,23 @@ def _with_gradient(module: SolModule, args: tuple, kwargs: dict[str, Any]) -> An
     flat, tree = pytree.tree_flatten((args, kwargs))
     where = [index for index, item in enumerate(flat) if isinstance(item, torch.Tensor)]
     parameters = [p for p in module.parameters() if p.requires_grad]
-    results = _Compiled.apply(module, flat, tree, where, *(flat[i] for i in where), *parameters)
-    return module._unflatten(list(results))
+    used: list[Specialization] = []
+    results = _Compiled.apply(module, used, flat, tree, where, *(flat[i] for i in where), *parameters)
+    return used[0].unflatten(list(results))
 
 
 class _Compiled(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, module: SolModule, flat: list, tree: Any, where: list[int], *tensors: Any) -> tuple:
+    def forward(
+        ctx: Any, module: SolModule, used: list, flat: list, tree: Any, where: list[int], *tensors: Any
+    ) -> tuple:
+        """`used` gets the specialization that ran."""
         ctx.module, ctx.flat, ctx.tree, ctx.where = module, flat, tree, where
         ctx.save_for_backward(*tensors)
         args, kwargs = pytree.tree_unflatten(flat, tree)
-        results = module._engine.run(module._signature.tensors(args, kwargs), module.weights())
+        chosen, results = module._run(args, kwargs, module._watch.look()[1])
+        used.append(chosen)
+        ctx.results = chosen.results
         ctx.mark_non_differentiable(*(result for result in results if not result.is_floating_point()))
         return tuple(results)
 
@@ -263,16 +277,16 @@ class _Compiled(torch.autograd.Function):
         inputs, parameters = tensors[: len(ctx.where)], tensors[len(ctx.where) :]
         model, flat = ctx.module.__dict__["_model"], list(ctx.flat)
         twice = torch.is_grad_enabled()  # somebody wants a gradient of these gradients
-        with torch.enable_grad(), evaluating(model):
+        with torch.enable_grad(), ctx.module._undisturbed(), evaluating(model):
             inputs = [t.view_as(t) for t in inputs]  # a tensor given twice gets a gradient for each place
             for index, tensor in zip(ctx.where, inputs, strict=True):
                 flat[index] = tensor
             args, kwargs = pytree.tree_unflatten(flat, ctx.tree)
             made = pytree.tree_leaves(model(*args, **kwargs))
-        results = [made[i] for i, item in enumerate(ctx.module._results) if isinstance(item, Ref)]
+        results = [made[i] for i, item in enumerate(ctx.results) if isinstance(item, Ref)]
         pairs = [(r, g) for r, g in zip(results, gradients, strict=True) if r.requires_grad]
         wanted = [t for t in (*inputs, *parameters) if t.requires_grad]
         results, gradients = [r for r, _ in pairs], [g for _, g in pairs]
         found = iter(torch.autograd.grad(results, wanted, gradients, create_graph=twice, allow_unused=True))
         passed = [next(found) if t.requires_grad else None for t in (*inputs, *parameters)]
-        return (None, None, None, None, *passed)
+        return (None, None, None, None, None, *passed)

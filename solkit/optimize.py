@@ -1,51 +1,66 @@
 """`sol.optimize`: from a model to a faster one, all steps in order."""
 
-import threading
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
 
-from solkit import cache, clusters, passes
+from solkit import cache, clusters, passes, samples
 from solkit.autotune import tune
 from solkit.codegen import generate
 from solkit.config import config, log
 from solkit.errors import InputError, ModelError, NumericsError, first_line
+from solkit.example import UNKNOWN, Example, example_of
 from solkit.explain.debug import listing, write_debug
 from solkit.frontend.fingerprint import fingerprint
 from solkit.frontend.modes import evaluating
 from solkit.inputs import Signature, normalize
 from solkit.ir import Graph, serialize
-from solkit.module import SolModule, find_tensor
+from solkit.module import SolModule
 from solkit.progress import stage
 from solkit.runtime.engine import Engine
+from solkit.shapes import COMPILING, Shapes
+from solkit.specialization import CAPTURING, Specialization, find_tensor
 from solkit.target import host
 from solkit.toolchain import keeping_objects
+from solkit.watch import Watch
 
 # Largest difference to PyTorch, of the largest number in the output, that rounding in float32 may explain. Far above
 # what kernels show (1e-6), far below what a wrong program shows.
 TOLERANCE = 1e-3
 MOST_TIPPED = 0.01  # share of the elements of a result of whole numbers that may differ
 
-# One thread at a time: torch.export keeps what it is at in global variables, and models are put into another mode.
-_ALONE = threading.RLock()
 
-
-def optimize(model: torch.nn.Module, *inputs: Any, kwargs: dict[str, Any] | None = None) -> SolModule:
+def optimize(
+    model: torch.nn.Module,
+    *inputs: Any,
+    kwargs: dict[str, Any] | None = None,
+    vdims: Sequence[bool | Sequence[int]] | None = None,
+    batch_size: int | None = None,
+) -> SolModule:
     """Compile `model` for inputs like these.
+
+    Code is made for fixed shapes. Where sizes vary, there is more of it: a batch is cut into slices of `batch_size` and
+    of 1, if PyTorch gives the same for a batch of random samples at once and one by one; for any other size the model
+    is compiled when it is first seen, and 16 of these are kept. `vdims`, `batch_size` and `sol.input` are SOL's.
 
     Args:
         model: any module that torch.export can capture. It is not changed, and its parameters are not copied: the
             result shares them.
-        inputs: example inputs, as `model(*inputs)` takes them. Shapes and dtypes are what counts; tensors may lie
-            anywhere in memory.
+        inputs: example inputs, as `model(*inputs)` takes them, or `sol.input(shape, dtype)` in the place of a tensor.
+            Shapes and dtypes are what counts; tensors may lie anywhere in memory. A size of 0 in `sol.input` varies.
         kwargs: example inputs by name.
+        vdims: which sizes vary, with an entry for each tensor and `sol.input`, in the order of the parameters of
+            `forward` and through lists and dictionaries: True (the batch, dimension 0), False, or the dimensions, as in
+            [(0, 1)] for token ids [N, T]. Without it, those that are 0 in a `sol.input`.
+        batch_size: the batch to expect where the batch varies; without it that of the example, or 1.
     Returns:
         A module that is called as `model` is and gives the same, in evaluation mode with compiled code.
     Raises:
         ModelError: `model` is no module, or cannot be captured as one graph.
         InputError: `model` cannot be called with these inputs, in PyTorch neither, or they are not dense tensors on the
-            CPU.
+            CPU; or `vdims` or `batch_size` does not fit them.
         ToolchainError: there is no working C compiler.
         CacheError: compiled code can be kept nowhere.
         NumericsError: the compiled model does not agree with PyTorch on these inputs.
@@ -59,24 +74,56 @@ def optimize(model: torch.nn.Module, *inputs: Any, kwargs: dict[str, Any] | None
         if tensor.device.type != "cpu":
             raise ModelError(f"the parameter {name!r} is on {tensor.device}; solkit runs on the CPU: call model.cpu()")
     args, kwargs = normalize(model, inputs, dict(kwargs or {}))
-    with _ALONE, stage(f"optimizing {type(model).__name__}"):
-        return _kept_or_new(model, args, kwargs)
+    example = example_of(args, kwargs, vdims, batch_size)
+    with COMPILING, stage(f"optimizing {type(model).__name__}"):
+        if not example.varying:
+            return SolModule(model, _kept_or_new(model, example.args, example.kwargs))
+        return _for_many_shapes(model, example)
 
 
-def _kept_or_new(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> SolModule:
+def _for_many_shapes(model: torch.nn.Module, example: Example) -> SolModule:
+    try:
+        first = _kept_or_new(model, example.args, example.kwargs)
+    except InputError as error:
+        if not example.guessed:
+            raise
+        raise InputError(
+            f"{error}; a size of 0 that is not the batch was taken to be {UNKNOWN}: pass an example tensor and vdims "
+            "instead, vdims=[(0, 2, 3)] say"
+        ) from error
+    signature = Signature.of(example.args, example.kwargs, example.varying)
+    name = type(model).__name__
+
+    def make(tensors: list[torch.Tensor]) -> Specialization:
+        args, kwargs = signature.arguments(tensors)
+        with COMPILING, stage(f"optimizing {name} for ({Signature.of(args, kwargs)})"):
+            return _kept_or_new(model, args, kwargs)
+
+    shapes = Shapes(signature, first, make)
+    if example.batch:
+        reason = samples.meeting(model, example.args, example.kwargs, example.batched, _close)
+        if reason is None:
+            shapes.slices = (example.batch, 1) if example.batch > 1 else (1,)
+            shapes.find(shapes.part(signature.tensors(example.args, example.kwargs), 0, 1))
+        else:
+            log.info("a batch for %s cannot be cut, so each size of it is compiled when first seen: %s", name, reason)
+    return SolModule(model, first, shapes)
+
+
+def _kept_or_new(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> Specialization:
     signature = Signature.of(args, kwargs)
     key = fingerprint(model, args, kwargs)
     kept = None if key is None else cache.find(key)
     if kept is not None:
         made = _from_cache(model, signature, kept)
-        if made is not None and _agrees(made, args, kwargs):
+        if made is not None and _agrees(model, made, args, kwargs):
             return made
         if made is not None:
             log.warning("the kept graph of %s no longer fits it; capturing it again", type(model).__name__)
         cache.drop(key)
     # Tensors like those of each call: contiguous, and none of them a part of another.
     made = _compile(model, signature, *_capture(model, *signature.example(), key))
-    if not _agrees(made, args, kwargs):
+    if not _agrees(model, made, args, kwargs):
         raise NumericsError(
             f"the compiled {type(model).__name__} does not agree with PyTorch on the example inputs; this is a bug in "
             "solkit. sol.config['verify'] = False hands the model out all the same"
@@ -87,7 +134,7 @@ def _kept_or_new(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) ->
 def _capture(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any], key: str | None) -> tuple[Graph, Any, list]:
     from solkit.frontend.torch import capture  # torch.export takes a second to import; a kept graph needs none of it
 
-    with stage(f"capturing {type(model).__name__}"):
+    with CAPTURING, stage(f"capturing {type(model).__name__}"):
         graph, tree, outputs = capture(model, args, kwargs)
     if key is not None:
         try:
@@ -98,7 +145,7 @@ def _capture(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any], key: s
     return graph, tree, outputs
 
 
-def _from_cache(model: torch.nn.Module, signature: Signature, folder: Any) -> SolModule | None:
+def _from_cache(model: torch.nn.Module, signature: Signature, folder: Any) -> Specialization | None:
     try:
         graph, extra = serialize.load(folder)
         tree = pytree.treespec_loads(extra["tree"])
@@ -108,24 +155,25 @@ def _from_cache(model: torch.nn.Module, signature: Signature, folder: Any) -> So
     return _compile(model, signature, graph, tree, extra["outputs"])
 
 
-def _compile(model: torch.nn.Module, signature: Signature, graph: Graph, tree: Any, outputs: list[Any]) -> SolModule:
+def _compile(
+    model: torch.nn.Module, signature: Signature, graph: Graph, tree: Any, outputs: list[Any]
+) -> Specialization:
     captured = listing(graph) if config["compiler::debug"] else ""
-    with stage(f"compiling {type(model).__name__}"):
+    with stage(f"generating code for {type(model).__name__}"):
         passes.optimize(graph)
         parts = clusters.partition(graph)
         with keeping_objects():
             tune(graph, parts, host(), {name: find_tensor(model, name) for name in graph.parameters})
             engine = Engine(graph, parts, generate(parts, host()))
     write_debug(config["compiler::debug"], type(model).__name__, captured, engine)
-    return SolModule(model, signature, engine, tree, outputs)
+    return Specialization(signature, engine, tree, outputs)
 
 
-def _agrees(made: SolModule, args: tuple, kwargs: dict[str, Any]) -> bool:
+def _agrees(model: torch.nn.Module, made: Specialization, args: tuple, kwargs: dict[str, Any]) -> bool:
     """Whether compiled code and PyTorch give the same on these inputs (where the model gives the same twice)."""
-    nodes = made.graph.nodes
+    nodes = made.engine.graph.nodes
     if not config["verify"] or any(node.attributes.get("random") for node in nodes):
         return True
-    model = made.__dict__["_model"]
     with torch.no_grad(), stage(f"checking {type(model).__name__} against PyTorch"):
         with evaluating(model):
             try:
@@ -133,7 +181,8 @@ def _agrees(made: SolModule, args: tuple, kwargs: dict[str, Any]) -> bool:
             except Exception as error:  # torch.export does not look at everything
                 name = type(model).__name__
                 raise InputError(f"PyTorch cannot run {name} on inputs like these: {first_line(error)}") from error
-        ours = made._unflatten(made._engine.run(made._signature.tensors(args, kwargs), made.weights()))
+        weights = made.weights(model, Watch(model).look()[1])
+        ours = made.unflatten(made.engine.run(made.signature.tensors(args, kwargs), weights))
     mine, yours = pytree.tree_leaves(ours), pytree.tree_leaves(theirs)
     return len(mine) == len(yours) and all(map(_close, mine, yours))
 

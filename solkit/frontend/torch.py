@@ -14,6 +14,7 @@ from torch.fx import Node as FxNode
 from torch.utils import _pytree as pytree
 
 from solkit.errors import InputError, ModelError, first_line
+from solkit.frontend.activations import ACTIVATIONS
 from solkit.frontend.attention import attention
 from solkit.frontend.convolution import conv1d, conv_transpose1d, conv_transpose2d
 from solkit.frontend.matmul import MATRIX
@@ -369,6 +370,7 @@ SPECIAL: dict[str, Callable[[_Importer, FxNode, dict[str, Any]], Value | None]] 
     "aten.cat.default": _cat,
     **dict.fromkeys((*VIEWS, *SPLITS), _view),
     **LOWERED,
+    **ACTIVATIONS,
     **MATRIX,
     "aten.lstm.input": lstm,
     "aten.gru.input": gru,

@@ -10,6 +10,14 @@ import solkit as sol
 sys.path.insert(0, str(Path(__file__).parent))  # for `import compare` and the like
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_measuring():
+    """Which implementation is chosen must not depend on what else the machine does: test_autotune.py turns it on."""
+    sol.config["autotuning"] = "off"
+    yield
+    del sol.config["autotuning"]
+
+
 @pytest.fixture
 def cache_folder(tmp_path, monkeypatch):
     """An empty cache for this test alone; its path."""

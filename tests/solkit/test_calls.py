@@ -283,11 +283,14 @@ def test_calls_leave_nothing_behind(pair):
 
 
 def test_an_error_inside_a_call_does_no_harm():
-    model = nn.Sequential(nn.Embedding(10, 6), nn.Linear(6, 4), nn.ReLU()).eval()
+    def look_up(m, numbers):
+        return m.linear(m.table.index_select(0, numbers)).relu()
+
+    model = Calls(look_up, table=nn.Parameter(images(10, 6)), linear=nn.Linear(6, 4)).eval()
     x = torch.arange(6)
     made = sol.optimize(model, x)
     for _ in range(3):
-        with pytest.raises(IndexError, match="index out of range"), torch.no_grad():
+        with pytest.raises(IndexError, match="out of range"), torch.no_grad():
             made(x + 7)
         same(made, model, x)
     assert len(made._engine._free) == 1
