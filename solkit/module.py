@@ -209,14 +209,20 @@ class SolModule(torch.nn.Module):
 
     def _profiled(self, args: tuple, kwargs: dict[str, Any], runs: int) -> Specialization:
         """What runs on these inputs, with a new profile."""
-        args, kwargs = normalize(self.__dict__["_model"], args, kwargs)
+        used, tensors, weights = self._running(args, kwargs)
+        used.profile = profile(used.engine, tensors, weights, runs)
+        return used
+
+    def _running(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Specialization, list[torch.Tensor], Weights]:
+        """What runs on these inputs, the inputs as it takes them, and its weights."""
+        model = self.__dict__["_model"]
+        args, kwargs = normalize(model, args, kwargs)
         if self._shapes is None:
             used, tensors = self._first, self._first.signature.tensors(args, kwargs)
         else:
             tensors = self._shapes.signature.tensors(args, kwargs)
             used = self._shapes.whole(tensors)
-        used.profile = profile(used.engine, tensors, used.weights(self.__dict__["_model"], self._watch.look()[1]), runs)
-        return used
+        return used, tensors, used.weights(model, self._watch.look()[1])
 
     def extra_repr(self) -> str:
         native = sum(cluster.compiled for cluster in self.clusters)

@@ -12,7 +12,6 @@ from solkit.clusters import Cluster
 from solkit.config import config
 from solkit.explain.rows import rows_of
 from solkit.explain.table import html_table, plural, text_table
-from solkit.inputs import normalize
 from solkit.ir import Graph, Value
 from solkit.module import SolModule
 from solkit.optimize import optimize
@@ -118,14 +117,14 @@ def verify(
     """
     kwargs = dict(kwargs or {})
     made = model if isinstance(model, SolModule) else _unchecked(model, inputs, kwargs)
-    tensors = made._signature.tensors(*normalize(made.__dict__["_model"], inputs, kwargs))
-    engine, weights = made._engine, made.weights()
+    used, tensors, weights = made._running(inputs, kwargs)
+    engine = used.engine
     rows = [row for row in rows_of(engine) if row.kind != "PyTorch"]
     natives = [cluster for cluster in engine.clusters if cluster.compiled]
     buffers = {value: index for index, (value, panels) in enumerate(engine.program.buffers) if panels is None}
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         state = torch.get_rng_state()
-        exact = _exact(engine.graph, tensors, made._tensors())
+        exact = _exact(engine.graph, tensors, used.parameters(made.__dict__["_model"]))
         torch.set_rng_state(state)  # operators that draw numbers draw the same again
         checks: list[Check] = []
 

@@ -284,7 +284,7 @@ def test_linear(features):
 
 
 def test_weights_that_are_not_known_ahead():
-    """A convolution reads weights packed ahead, so one of two inputs is left to PyTorch; for products see test_matmul."""
+    """A convolution reads weights packed ahead, so one of two inputs runs in PyTorch. Products: test_matmul.py."""
     x, image = images(4, 5), images(2, 5, 6, 6)
     model = compare(Calls(lambda m, x, w: F.conv2d(x, w[:, :, None, None])), image, images(3, 5))
     assert [op for op, _ in model.explain().in_pytorch] == ["aten.conv2d.default"]

@@ -16,13 +16,22 @@ FIRST, _, LAST = os.environ.get("RANDOM_SEEDS", "0-4").partition("-")
 CHANNELS = (1, 3, 4, 8, 16, 17, 33)
 UNARY = [F.relu, torch.sigmoid, torch.tanh, torch.abs, F.hardswish, lambda x: 1 - x * 0.5, lambda x: (x + 1).relu_()]
 BINARY = [torch.add, torch.sub, torch.mul, torch.maximum]
-IN_PYTORCH = [
+IN_PYTORCH = [lambda x: x.flip(-1), lambda x: x.cumsum(-1), lambda x: x.roll(1, 1)]
+PLAIN = [
     lambda x: x.softmax(-1),
+    lambda x: x.softmax(1),
+    lambda x: x.mean(-1, keepdim=True) * x,
     lambda x: x.transpose(-1, -2),
+    lambda x: x.transpose(1, -1),
     lambda x: x[:, x.shape[1] // 2 :],
+    lambda x: x[:, ::2],
+    lambda x: x.chunk(2, 1)[0],
+    lambda x: x[..., -1:].expand_as(x),
     lambda x: torch.cat([x, x * 2], 1),
-    lambda x: x.flip(-1),
+    lambda x: torch.cat([x[:, :1], x], 1),
+    lambda x: x @ x.mT,
 ]
+TWO = [*BINARY, lambda x, y: torch.cat([x, y], 1), lambda x, y: torch.cat([y, x, y], -1), lambda x, y: x @ y.mT]
 
 
 def pair(choose, *numbers):
@@ -41,6 +50,25 @@ def convolution(choose, shape):
     sizes = {"stride": pair(choose, 1, 1, 2), "padding": pair(choose, 0, 1, 2), "dilation": pair(choose, 1, 1, 2)}
     made = nn.Conv2d(shape[1], channels, pair(choose, 1, 1, 2, 3, 5), bias=choose((True, False)), **sizes)
     return nn.Sequential(made, nn.BatchNorm2d(channels)) if choose((True, False)) else made
+
+
+def depthwise(choose, shape):
+    kernel = choose((1, 3, 5))
+    return nn.Conv2d(
+        shape[1], shape[1], kernel, choose((1, 2)), kernel // 2, groups=shape[1], bias=choose((True, False))
+    )
+
+
+def grouped(choose, shape):
+    groups = choose([groups for groups in (1, 2, 3, 4, 8, 11, 16) if shape[1] % groups == 0])
+    return nn.Conv2d(shape[1], groups * choose((1, 2, 4, 16)), choose((1, 3)), 1, choose((0, 1)), groups=groups)
+
+
+def norm(choose, shape):
+    groups = choose([groups for groups in range(1, shape[1] + 1) if shape[1] % groups == 0])
+    return choose(
+        (nn.LayerNorm(shape[-1]), nn.LayerNorm(shape[1:]), nn.RMSNorm(shape[-1]), nn.GroupNorm(groups, shape[1]))
+    )
 
 
 class Parameter(nn.Module):
@@ -74,6 +102,11 @@ LAYERS = [  # each with the ranks it takes
     (lambda choose, shape: nn.Linear(shape[-1], choose(CHANNELS)), {2, 3, 4}),
     (lambda choose, shape: Function(choose(UNARY)), {2, 3, 4}),
     (lambda choose, shape: Function(choose(IN_PYTORCH)), {2, 3, 4}),
+    (lambda choose, shape: Function(choose(PLAIN)), {2, 3, 4}),
+    (lambda choose, shape: Function(choose(PLAIN)), {2, 3, 4}),
+    (depthwise, {4}),
+    (grouped, {4}),
+    (lambda choose, shape: norm(choose, shape), {2, 3, 4}),
     (Parameter, {2, 3, 4}),
 ]
 
@@ -102,7 +135,7 @@ class Network(nn.Module):
         others = [i for i, value in enumerate(values) if value.dim() == x.dim() and value is not x]
         if others and choose((True, False, False)):
             read.append(choose(others))
-            return Function(choose(BINARY))
+            return Function(choose(TWO))
         return choose([make for make, ranks in LAYERS if x.dim() in ranks])(choose, x.shape)
 
     def forward(self, x):

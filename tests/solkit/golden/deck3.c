@@ -1,4 +1,4 @@
-// ---- kernel_0.c
+// ---- conv2d_relu_avg_pool2d_94be83ac.c
 /* cluster 0: conv2d (0) -> relu (1) -> avg_pool2d (2)
  *   b[0]  input [N=1, C=512, H=13, W=13] plain
  *   b[1]  0.weight [N=1000, C=512, H=1, W=1] weights in panels
@@ -14,9 +14,9 @@ enum {
     TASKS = GROUPS,
 };
 
-const int64_t kernel_0_tasks = TASKS;
+const int64_t conv2d_relu_avg_pool2d_94be83ac_tasks = TASKS;
 
-void kernel_0(float *const *b, int64_t task) {
+void conv2d_relu_avg_pool2d_94be83ac(float *const *b, int64_t task) {
     const int64_t group = task;
     const float *const weights = b[1] + group * 512 * VECTORS * VLEN;
     int lanes[VECTORS];
@@ -61,12 +61,12 @@ void kernel_0(float *const *b, int64_t task) {
 /* The clusters of the program, in the order they run, and the values each reads and writes. */
 #include "sol.h"
 
-sol_kernel kernel_0;
-extern const int64_t kernel_0_tasks;
+sol_kernel conv2d_relu_avg_pool2d_94be83ac;
+extern const int64_t conv2d_relu_avg_pool2d_94be83ac_tasks;
 
 static const int32_t values_0[] = {0, 1, 2, 3};
 
 const int32_t sol_vector_length = VLEN;
 const sol_cluster sol_clusters[] = {
-    {kernel_0, &kernel_0_tasks, values_0, 4, 1},
+    {conv2d_relu_avg_pool2d_94be83ac, &conv2d_relu_avg_pool2d_94be83ac_tasks, values_0, 4, 1},
 };

@@ -1,4 +1,4 @@
-// ---- kernel_0.c
+// ---- reorder_b1525968.c
 /* cluster 0: reorder
  *   b[0]  x [N=2, C=24, H=9, W=10] plain
  *   b[1]  x_2 [N=2, C=24, H=9, W=10] NCHWc halo 1x1
@@ -11,9 +11,9 @@ enum {
     TASKS = IMAGES * BLOCKS,
 };
 
-const int64_t kernel_0_tasks = TASKS;
+const int64_t reorder_b1525968_tasks = TASKS;
 
-void kernel_0(float *const *b, int64_t task) {
+void reorder_b1525968(float *const *b, int64_t task) {
     const int64_t n = task / BLOCKS, block = task % BLOCKS;
     sol_zero_halo(b[1] + (n * SOL_CEIL(24, VLEN) + block) * 132 * VLEN, 9, 10, 1, 1, VLEN);
     for (int64_t y = 0; y < 9; y++) {
@@ -26,7 +26,7 @@ void kernel_0(float *const *b, int64_t task) {
     }
 }
 
-// ---- kernel_1.c
+// ---- conv2d_add_relu_10691033.c
 /* cluster 1: conv2d (conv) -> add -> relu
  *   b[0]  x_2 [N=2, C=24, H=9, W=10] NCHWc halo 1x1
  *   b[1]  conv.weight [N=24, C=24, H=3, W=3] weights in panels
@@ -47,9 +47,9 @@ enum {
     CHUNK = SOL_MAX(1, 196608 / (VECTORS * VLEN * 4 * 9 * VLEN)),  /* steps whose weights stay in the cache */
 };
 
-const int64_t kernel_1_tasks = TASKS;
+const int64_t conv2d_add_relu_10691033_tasks = TASKS;
 
-void kernel_1(float *const *b, int64_t task) {
+void conv2d_add_relu_10691033(float *const *b, int64_t task) {
     const int64_t group = task / PARTS / IMAGES, part = task % PARTS, n = task / PARTS % IMAGES;
     const float *const weights = b[1] + group * 216 * VECTORS * VLEN;
     int lanes[VECTORS];
@@ -106,7 +106,7 @@ void kernel_1(float *const *b, int64_t task) {
     }
 }
 
-// ---- kernel_2.c
+// ---- conv2d_sigmoid_mul_aae931e7.c
 /* cluster 2: conv2d (conv) -> sigmoid -> mul
  *   b[0]  relu [N=2, C=24, H=9, W=10] NCHWc halo 1x1
  *   b[1]  conv.weight [N=24, C=24, H=3, W=3] weights in panels
@@ -127,9 +127,9 @@ enum {
     CHUNK = SOL_MAX(1, 196608 / (VECTORS * VLEN * 4 * 9 * VLEN)),  /* steps whose weights stay in the cache */
 };
 
-const int64_t kernel_2_tasks = TASKS;
+const int64_t conv2d_sigmoid_mul_aae931e7_tasks = TASKS;
 
-void kernel_2(float *const *b, int64_t task) {
+void conv2d_sigmoid_mul_aae931e7(float *const *b, int64_t task) {
     const int64_t group = task / PARTS / IMAGES, part = task % PARTS, n = task / PARTS % IMAGES;
     const float *const weights = b[1] + group * 216 * VECTORS * VLEN;
     int lanes[VECTORS];
@@ -181,7 +181,7 @@ void kernel_2(float *const *b, int64_t task) {
     }
 }
 
-// ---- kernel_3.c
+// ---- max_pool2d_add_726c97f2.c
 /* cluster 3: max_pool2d (pool) -> add
  *   b[0]  mul [N=2, C=24, H=9, W=10] NCHWc
  *   b[1]  add_1 [N=2, C=24, H=5, W=5] NCHWc
@@ -195,9 +195,9 @@ enum {
     TASKS = IMAGES * BLOCKS * PARTS,
 };
 
-const int64_t kernel_3_tasks = TASKS;
+const int64_t max_pool2d_add_726c97f2_tasks = TASKS;
 
-void kernel_3(float *const *b, int64_t task) {
+void max_pool2d_add_726c97f2(float *const *b, int64_t task) {
     const int64_t n = task / (BLOCKS * PARTS), block = task / PARTS % BLOCKS, part = task % PARTS;
     for (int64_t y = part * 5 / PARTS; y < (part + 1) * 5 / PARTS; y++) {
         for (int64_t x = 0; x < 5; x++) {
@@ -216,7 +216,7 @@ void kernel_3(float *const *b, int64_t task) {
     }
 }
 
-// ---- kernel_4.c
+// ---- reorder_eb8b6de8.c
 /* cluster 4: reorder
  *   b[0]  add_1 [N=2, C=24, H=5, W=5] NCHWc
  *   b[1]  add_1_2 [N=2, C=24, H=5, W=5] plain
@@ -229,9 +229,9 @@ enum {
     TASKS = IMAGES * BLOCKS,
 };
 
-const int64_t kernel_4_tasks = TASKS;
+const int64_t reorder_eb8b6de8_tasks = TASKS;
 
-void kernel_4(float *const *b, int64_t task) {
+void reorder_eb8b6de8(float *const *b, int64_t task) {
     const int64_t n = task / BLOCKS, block = task % BLOCKS;
     for (int64_t y = 0; y < 5; y++) {
         const float *const from = b[0] + (n * SOL_CEIL(24, VLEN) + block) * 25 * VLEN + y * 5 * VLEN;
@@ -247,16 +247,16 @@ void kernel_4(float *const *b, int64_t task) {
 /* The clusters of the program, in the order they run, and the values each reads and writes. */
 #include "sol.h"
 
-sol_kernel kernel_0;
-extern const int64_t kernel_0_tasks;
-sol_kernel kernel_1;
-extern const int64_t kernel_1_tasks;
-sol_kernel kernel_2;
-extern const int64_t kernel_2_tasks;
-sol_kernel kernel_3;
-extern const int64_t kernel_3_tasks;
-sol_kernel kernel_4;
-extern const int64_t kernel_4_tasks;
+sol_kernel reorder_b1525968;
+extern const int64_t reorder_b1525968_tasks;
+sol_kernel conv2d_add_relu_10691033;
+extern const int64_t conv2d_add_relu_10691033_tasks;
+sol_kernel conv2d_sigmoid_mul_aae931e7;
+extern const int64_t conv2d_sigmoid_mul_aae931e7_tasks;
+sol_kernel max_pool2d_add_726c97f2;
+extern const int64_t max_pool2d_add_726c97f2_tasks;
+sol_kernel reorder_eb8b6de8;
+extern const int64_t reorder_eb8b6de8_tasks;
 
 static const int32_t values_0[] = {0, 1};
 static const int32_t values_1[] = {1, 2, 3, 4};
@@ -266,9 +266,9 @@ static const int32_t values_4[] = {6, 7};
 
 const int32_t sol_vector_length = VLEN;
 const sol_cluster sol_clusters[] = {
-    {kernel_0, &kernel_0_tasks, values_0, 2, 1},
-    {kernel_1, &kernel_1_tasks, values_1, 4, 1},
-    {kernel_2, &kernel_2_tasks, values_2, 4, 1},
-    {kernel_3, &kernel_3_tasks, values_3, 2, 1},
-    {kernel_4, &kernel_4_tasks, values_4, 2, 1},
+    {reorder_b1525968, &reorder_b1525968_tasks, values_0, 2, 1},
+    {conv2d_add_relu_10691033, &conv2d_add_relu_10691033_tasks, values_1, 4, 1},
+    {conv2d_sigmoid_mul_aae931e7, &conv2d_sigmoid_mul_aae931e7_tasks, values_2, 4, 1},
+    {max_pool2d_add_726c97f2, &max_pool2d_add_726c97f2_tasks, values_3, 2, 1},
+    {reorder_eb8b6de8, &reorder_eb8b6de8_tasks, values_4, 2, 1},
 };
