@@ -46,8 +46,10 @@ def tune(graph: Graph, clusters: list[Cluster], target: Target, parameters: Mapp
     unknown = {}
     for key, alike in asking.items():
         kept = cache.find(key)
-        if not (kept and _apply(alike, kept / _FILE)):
-            unknown[key] = alike
+        if kept and _apply(alike, kept / _FILE):
+            continue
+        cache.drop(key)
+        unknown[key] = alike
     if not unknown:
         return
     log.info("measuring %d kinds of cluster", len(unknown))
@@ -73,10 +75,12 @@ def _signature(cluster: Cluster, target: Target) -> str:
 def _apply(alike: list[Cluster], path: Path) -> bool:
     """Choose what took least time; False if the file does not say."""
     try:
-        times = json.loads(path.read_text())
-        chosen = min(times, key=times.get)
-    except (OSError, ValueError):
+        times = {name: float(ms) for name, ms in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
         return False
+    if set(times) != set(implementations(alike[0])):
+        return False
+    chosen = min(times, key=times.get)
     for cluster in alike:
         cluster.choice = chosen
         cluster.losers = [(name, ms) for name, ms in times.items() if name != chosen]

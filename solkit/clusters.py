@@ -123,7 +123,8 @@ class _Partition:
                 continue
             if not all(value in made or value in self.ready for value in node.inputs):
                 continue
-            if not _fuses(nodes, node) or (not over_rows([*nodes, node]) and self._reads_views(node)):
+            views = self._views([*nodes, node])
+            if not _fuses([*views, *nodes], node) or (views and not over_rows([*nodes, node])):
                 continue
             if len(nodes) >= MOST_NODES:
                 break
@@ -133,8 +134,9 @@ class _Partition:
                 best = nodes
         return best
 
-    def _reads_views(self, node: Node) -> bool:
-        return any(value in self.through for value in node.inputs)
+    def _views(self, nodes: list[Node]) -> list[Node]:
+        """The views that `nodes` read through."""
+        return list(dict.fromkeys(self.through[v] for node in nodes for v in node.inputs if v in self.through))
 
     def _live(self, nodes: list[Node]) -> list[Value]:
         """What these nodes make and others read."""
@@ -147,7 +149,7 @@ class _Partition:
         ]
 
     def _cluster(self, nodes: list[Node]) -> Cluster:
-        views = dict.fromkeys(self.through[v] for node in nodes for v in node.inputs if v in self.through)
+        views = self._views(nodes)
         nodes = [*views, *nodes]
         made = {value for node in nodes for value in node.outputs}
         scalars = [v.producer for node in nodes for v in node.inputs if v.producer and v.producer.op == "scalar"]
@@ -166,7 +168,7 @@ def _fuses(nodes: list[Node], node: Node) -> bool:
         return rows_of([*nodes, node]) is not None
     if kind is Kind.ELEMENTWISE:
         # Same elements as the cluster makes already: an epilogue does not broadcast its result to a larger one.
-        if kinds[0] is Kind.CONCAT:
+        if kinds[0] in (Kind.CONCAT, Kind.CHANNELS):
             return False
         if head.op == "matmul" and head.inputs[0].shape[-1] > CHUNK_STEPS:
             return False
@@ -180,7 +182,7 @@ def _fuses(nodes: list[Node], node: Node) -> bool:
         return False
     if kinds[0] is Kind.DNN:
         return is_global_average(node) and head.op == "conv2d" and sums_fit_registers(head)
-    if Kind.DNN in kinds:
+    if Kind.DNN in kinds or Kind.CHANNELS in kinds:
         return False
     # Depth first: what stands before the window is computed where it is needed, for each window anew. Worth it while
     # an element lies in few windows.

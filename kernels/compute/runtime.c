@@ -21,8 +21,15 @@ enum { MOST_THREADS = 1024, SPIN = 40000 };
 typedef struct {
     sol_kernel *kernel;
     float *const *buffer;
-    int64_t end; /* behind the last task */
+    int64_t first, tasks;
+    int threads;
 } job;
+
+/* A thread's share of the tasks, on a cache line of its own. Shares are runs: what a thread made in one cluster it mostly
+ * reads itself in the next. */
+typedef struct {
+    _Alignas(64) _Atomic int64_t next; /* first task of the share that nobody has taken */
+} share;
 
 typedef struct {
     pthread_mutex_t busy; /* held by the caller the pool works for */
@@ -34,8 +41,8 @@ typedef struct {
     /* Number of the round << 16 | workers that take part in it. In one word: a worker that overslept a round it had no
      * part in must not take the next round's number of workers for that one's. */
     _Atomic uint64_t turn;
-    _Atomic int64_t next;   /* first task nobody has taken */
     _Atomic int unfinished; /* workers still at it */
+    share shares[MOST_THREADS];
 } sol_pool;
 
 static sol_pool the_pool = {
@@ -49,12 +56,21 @@ static void relax(void) {
 #endif
 }
 
-static void take_tasks(sol_pool *pool) {
+static int64_t share_start(const job *work, int index) {
+    return work->first + index * work->tasks / work->threads;
+}
+
+/* Thread `mine` does its share, and then what others have left of theirs. */
+static void take_tasks(sol_pool *pool, int mine) {
     const job work = pool->work;
-    for (;;) {
-        const int64_t task = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-        if (task >= work.end) return;
-        work.kernel(work.buffer, task);
+    for (int i = 0; i < work.threads; i++) {
+        const int index = (mine + i) % work.threads;
+        const int64_t end = share_start(&work, index + 1);
+        for (;;) {
+            const int64_t task = atomic_fetch_add_explicit(&pool->shares[index].next, 1, memory_order_relaxed);
+            if (task >= end) break;
+            work.kernel(work.buffer, task);
+        }
     }
 }
 
@@ -84,7 +100,7 @@ static void *worker(void *argument) {
         }
         seen = turn;
         if (start.index < (int)(turn & 0xffff)) {
-            take_tasks(pool);
+            take_tasks(pool, start.index + 1);
             atomic_fetch_sub_explicit(&pool->unfinished, 1, memory_order_release);
         }
     }
@@ -131,16 +147,17 @@ static void run_tasks(sol_pool *pool, sol_kernel *kernel, float *const *buffer, 
         return;
     }
     start_workers(pool, threads - 1);
-    pool->work = (job){kernel, buffer, first + tasks};
     const int wanted = threads - 1 < pool->workers ? threads - 1 : pool->workers;
-    atomic_store_explicit(&pool->next, first, memory_order_relaxed);
+    pool->work = (job){kernel, buffer, first, tasks, wanted + 1};
+    for (int i = 0; i <= wanted; i++)
+        atomic_store_explicit(&pool->shares[i].next, share_start(&pool->work, i), memory_order_relaxed);
     atomic_store_explicit(&pool->unfinished, wanted, memory_order_relaxed);
     pthread_mutex_lock(&pool->lock);
     const uint64_t round = (atomic_load(&pool->turn) >> 16) + 1;
     atomic_store_explicit(&pool->turn, round << 16 | (uint64_t)wanted, memory_order_release);
     if (pool->sleeping) pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
-    take_tasks(pool);
+    take_tasks(pool, 0);
     for (int i = 0; atomic_load_explicit(&pool->unfinished, memory_order_acquire) > 0; i++) {
         if (i < SPIN)
             relax();

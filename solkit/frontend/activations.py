@@ -1,4 +1,4 @@
-"""Activation functions that are said by other element-wise operators, and `roll`."""
+"""Activation functions that are said by other element-wise operators; roll, stack and channel shuffle by moves."""
 
 from collections.abc import Callable
 from math import prod
@@ -88,6 +88,21 @@ def _roll(importer: "_Importer", fx: FxNode, a: dict[str, Any]) -> Value:
     return build.reshape(x, *shape)
 
 
+def _stack(importer: "_Importer", fx: FxNode, a: dict[str, Any]) -> Value:
+    build, values = Builder(importer, fx), [importer._value(part) for part in a["tensors"]]
+    dim = a["dim"] % (len(values[0].shape) + 1)
+    shape = (*values[0].shape[:dim], 1, *values[0].shape[dim:])
+    return build.node("cat", *(build.reshape(value, *shape) for value in values), dim=dim)
+
+
+def _channel_shuffle(importer: "_Importer", fx: FxNode, a: dict[str, Any]) -> Value:
+    build, x = Builder(importer, fx), importer._value(fx.args[0])
+    batch, channels, *rest = x.shape
+    parts = build.reshape(x, batch, a["groups"], channels // a["groups"], *rest)
+    order = [0, 2, 1, *range(3, len(parts.shape))]
+    return build.reshape(build.permute(parts, order), *x.shape)
+
+
 ACTIVATIONS: dict[str, Lowering] = {
     "aten.elu.default": _unary(lambda b, x, a: _exponential(b, x, a["alpha"], a["input_scale"], a["scale"])),
     "aten.celu.default": _unary(lambda b, x, a: _exponential(b, x, a["alpha"], 1.0 / a["alpha"], 1.0)),
@@ -100,4 +115,6 @@ ACTIVATIONS: dict[str, Lowering] = {
     "aten.prelu.default": _prelu,
     "aten.glu.default": _glu,
     "aten.roll.default": _roll,
+    "aten.stack.default": _stack,
+    "aten.channel_shuffle.default": _channel_shuffle,
 }

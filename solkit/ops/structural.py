@@ -29,6 +29,10 @@ def _batch_norm_shift(x: Sequence[torch.Tensor], a: dict[str, Any]) -> torch.Ten
     return shift + ((bias[0] if bias else 0) - mean) * scale
 
 
+def _strided(x: torch.Tensor, a: dict[str, Any]) -> torch.Tensor:
+    return x.as_strided(a["shape"], a["strides"], x.storage_offset() + a["offset"])
+
+
 STRUCTURAL = (
     Operator("identity", Kind.VIEW, _same, _first),
     Operator("dropout", Kind.VIEW, _same, _first),  # in evaluation mode, the only one compiled
@@ -43,7 +47,7 @@ STRUCTURAL = (
         "strided",
         Kind.STRIDED,
         lambda types, a: TensorType(tuple(a["shape"]), types[0].dtype),
-        lambda x, a: torch.as_strided(x[0].contiguous(), a["shape"], a["strides"], a["offset"]),
+        lambda x, a: _strided(x[0].contiguous(), a),
         flops=lambda types, a: 0,
     ),
     # A number among the operands of an element-wise operator.

@@ -1,4 +1,4 @@
-"""Activation functions that are taken apart, and roll."""
+"""Activation functions that are taken apart, roll and stack."""
 
 import pytest
 import torch
@@ -21,6 +21,7 @@ ACTIVATIONS = {
     "glu": nn.GLU(1),
     "roll": lambda x: torch.roll(x, 2, 1),
     "roll two": lambda x: torch.roll(x, (1, -2), (1, 2)),
+    "stack": lambda x: torch.stack([x, x * 2], 1),
     "roll all": lambda x: torch.roll(x, 3),
 }
 

@@ -114,7 +114,6 @@ def test_a_file_that_says_nothing_is_measured_again(text, measured, cache_folder
 
 
 @pytest.mark.parametrize("text", ["[]", "null", '{"none such": 1.0}', '{"direct": "fast"}'])
-@pytest.mark.xfail(strict=True, reason="only a file that is no JSON is measured again")
 def test_a_file_that_says_something_else_is_measured_again(text, measured, cache_folder):
     sol.optimize(model_of(), X)
     (kept,) = choices(cache_folder)

@@ -106,7 +106,7 @@ LAYERS = [  # each with the ranks it takes
     (lambda choose, shape: Function(choose(PLAIN)), {2, 3, 4}),
     (depthwise, {4}),
     (grouped, {4}),
-    (lambda choose, shape: norm(choose, shape), {2, 3, 4}),
+    (norm, {2, 3, 4}),
     (Parameter, {2, 3, 4}),
 ]
 
@@ -116,7 +116,7 @@ class Network(nn.Module):
 
     def __init__(self, choose, shape):
         super().__init__()
-        self.layers, self.reads, values = nn.ModuleList(), [], [torch.zeros(shape)]
+        self.layers, self.reads, values = nn.ModuleList(), [], [images(*shape)]
         while len(self.layers) < 8:
             read = [choose(range(max(0, len(values) - 3), len(values)))]
             layer = self._layer(choose, values, read)
@@ -124,7 +124,8 @@ class Network(nn.Module):
                 made = layer.eval()(*(values[i] for i in read))
             except RuntimeError:
                 continue  # a window larger than its image, say
-            if 0 < made.numel() < 20000:
+            # What is nearly zero is rounding alone: a norm behind it would make numbers of it.
+            if 0 < made.numel() < 20000 and made.abs().max() > 1e-3:
                 values.append(made.detach())
                 self.layers.append(layer)
                 self.reads.append(read)

@@ -42,7 +42,11 @@ TINY = {
     "linear regression": (linear_regression, (images(2, 784),)),
     "logistic regression": (logistic_regression, (images(2, 784),)),
 }
-IN_PYTORCH = {"swin": {"aten.roll.default"}, "swin_t": {"aten.roll.default"}}
+IN_PYTORCH = {
+    "swin": {"aten.roll.default"},
+    "swin_t": {"aten.roll.default"},
+    "bert with a mask": {"aten._to_copy.default", "aten.where.ScalarSelf"},
+}
 
 # Image networks, and the side of the smallest image their windows can take.
 SMALL = {"squeezenet1_1": 64, "shufflenet_v2_x0_5": 32, "deck3": None}
