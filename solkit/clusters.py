@@ -123,8 +123,9 @@ class _Partition:
                 continue
             if not all(value in made or value in self.ready for value in node.inputs):
                 continue
-            views = self._views([*nodes, node])
-            if not _fuses([*views, *nodes], node) or (views and not over_rows([*nodes, node])):
+            in_rows = over_rows([*nodes, node])
+            views = self._views([*nodes, node]) if in_rows else []
+            if not _fuses([*views, *nodes], node) or (not in_rows and self._views([node])):
                 continue
             if len(nodes) >= MOST_NODES:
                 break

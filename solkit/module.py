@@ -61,7 +61,7 @@ class SolModule(torch.nn.Module):
         self.__dict__.update({name: getattr(model, name) for name in ("_parameters", "_buffers", "_modules")})
         self.training = model.training
         self.__dict__.update(_first=first, _shapes=shapes)
-        self.__dict__["_watch"] = Watch(self) if shapes is None else _PatientWatch(self)
+        self.__dict__["_watch"] = Watch(model) if shapes is None else _PatientWatch(model)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -89,7 +89,7 @@ class SolModule(torch.nn.Module):
                 if torch.compiler.is_exporting():
                     return model(*args, **kwargs)  # as a part of a larger model, captured from the original
         in_training, state = self._watch.look()
-        if in_training:
+        if in_training or self.training:
             warnings.warn(
                 "in training mode an optimized model runs in PyTorch; call .eval() to run compiled code",
                 RuntimeWarning,

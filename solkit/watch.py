@@ -35,7 +35,8 @@ class Watch:
         return tuple(map(id, chain.from_iterable(map(_VALUES, holders))))
 
     def look(self) -> tuple[bool, tuple]:
-        """Whether any part is in training mode, and a state that is another one after any change of a tensor.
+        """Whether any part but the root is in training mode, and a state that is another one after any change of a
+        tensor.
 
         It covers every tensor of the model and not only those of the graph: PyTorch's batch norm does not count its
         changes of the running statistics, but it does count `num_batches_tracked`.
@@ -48,7 +49,7 @@ class Watch:
         except RuntimeError:  # tensors made in inference mode count nothing
             versions = tuple(0 if tensor.is_inference() else tensor._version for tensor in tensors)
         state = (tuple(map(id, tensors)), tuple(map(_ADDRESS, tensors)), versions)
-        return any(map(_TRAINING, self._modules)), state
+        return any(map(_TRAINING, self._modules[1:])), state
 
 
 def _walk(root: torch.nn.Module) -> Iterator[torch.nn.Module]:

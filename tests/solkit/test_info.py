@@ -161,7 +161,7 @@ def test_optimize_shows_its_stages(cache_folder, monkeypatch):
     with contextlib.redirect_stderr(Terminal()):
         sol.optimize(nn.Linear(4, 4).eval(), images(2, 4))
     shown = list(dict.fromkeys(text for text in started if text))
-    wanted = ("optimizing", "capturing", "compiling", "checking")
+    wanted = ("optimizing", "capturing", "generating", "checking")
     assert [text.split()[0] for text in shown if text.split()[-1] != "files"] == list(wanted)
 
 
@@ -195,7 +195,7 @@ def test_the_log_has_every_stage_with_its_time_at_trace(caplog, monkeypatch, cac
     with caplog.at_level(5, logger="solkit"), contextlib.redirect_stderr(Terminal()) as terminal:
         sol.optimize(nn.Linear(4, 4).eval(), images(2, 4))
     said = [(record.levelname, record.getMessage()) for record in caplog.records]
-    for name in ("capturing Linear", "compiling Linear", "checking Linear against PyTorch", "optimizing Linear"):
+    for name in ("capturing Linear", "generating code for Linear", "checking Linear against PyTorch", "optimizing Linear"):
         assert ("INFO", name) in said
         assert any(level == "TRACE" and text.startswith(f"{name} took ") for level, text in said)
     assert any(level == "TRACE" and "-shared" in text for level, text in said), "the compiler's commands"

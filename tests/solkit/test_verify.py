@@ -30,9 +30,9 @@ def disturb(made: sol.SolModule, layer: str) -> int:
     weights, buffers = made.weights(), made._engine.program.buffers
     number, cluster = next((i, c) for i, c in enumerate(made.explain().clusters) if layer in c.layers)
     parameter = cluster.nodes[0].inputs[1]
-    (index,) = (i for i in weights.addresses if buffers[i][0] is parameter)
-    first = ctypes.c_float.from_address(weights.addresses[index])
-    first.value += 3.0
+    (index,) = (i for i in weights.addresses if buffers[i][0] is parameter and buffers[i][1])
+    for element in range(64):  # not one alone: a point of a Winograd tile need not reach any result
+        ctypes.c_float.from_address(weights.addresses[index] + 4 * element).value += 3.0
     return number
 
 
@@ -67,7 +67,7 @@ def test_a_wrong_cluster_is_found_and_those_behind_it_drift():
     assert f"cluster {number} (" in str(found)
     assert sum(line.endswith("above the tolerance") for line in str(found).splitlines()) == 1
     assert "above the tolerance" in found._repr_html_()
-    assert sol.verify(made, x, tolerance=10.0).ok
+    assert sol.verify(made, x, tolerance=1e6).ok
 
 
 def test_clusters_that_pytorch_runs_are_passed_through():
