@@ -1,6 +1,6 @@
 """What `sol.optimize` is at, for people who wait: a line for each stage, from the first second on.
 
-On a terminal or in a notebook, on stderr; otherwise in the log, at INFO as a stage begins and at TRACE with its time.
+On a terminal, on stderr; in a notebook, which paints stderr red, on stdout; otherwise in the log, at INFO as a stage begins and at TRACE with its time.
 """
 
 import sys
@@ -16,10 +16,10 @@ _TRACE, _INFO = 5, 20
 
 
 class _Display:
-    """Lines on stderr: the one of the stage at hand is written over until the stage ends."""
+    """Lines on a stream: the one of the stage at hand is written over until the stage ends."""
 
     def __init__(self) -> None:
-        self._stream = sys.stderr
+        self._stream = sys.stdout if _in_notebook() else sys.stderr
         self._lock = threading.Lock()
         self._visible = False
         self._text, self._width = "", 0  # of the line at hand: what it says, and how much of it is written
@@ -89,7 +89,11 @@ def update(text: str) -> None:
 
 
 def _watched() -> bool:
-    """Whether a person sees stderr, and the log does not tell it anyway."""
+    """Whether a person sees the lines, and the log does not tell it anyway."""
     if log.isEnabledFor(_INFO):
         return False
-    return sys.stderr.isatty() or type(sys.stderr).__module__ == "ipykernel.iostream"
+    return sys.stderr.isatty() or _in_notebook()
+
+
+def _in_notebook() -> bool:
+    return type(sys.stdout).__module__ == "ipykernel.iostream"
