@@ -1,6 +1,7 @@
 """What `sol.optimize` is at, for people who wait: a line for each stage, from the first second on.
 
-On a terminal, on stderr; in a notebook, which paints stderr red, on stdout; otherwise in the log, at INFO as a stage begins and at TRACE with its time.
+On a terminal, on stderr; in a notebook, which paints stderr red, on stdout; otherwise in the log, at INFO as a stage
+begins and at TRACE with its time.
 """
 
 import sys
