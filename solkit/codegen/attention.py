@@ -8,8 +8,7 @@ softmax runs along with the keys (Rabe and Staats 2021): when a larger score is 
 from solkit.clusters import Cluster
 from solkit.codegen.kernel import Kernel, plus, times
 from solkit.codegen.matrix import choose_tile
-from solkit.ir import Node, Value
-from solkit.ops.attention import contiguous
+from solkit.ir import Node, Value, contiguous
 from solkit.ops.elementwise import c_float
 from solkit.target import Target
 

@@ -4,7 +4,8 @@ A vector is VLEN channels of one pixel (NCHWc), so the lanes never meet and ever
 the same few lines.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from solkit.clusters import Cluster
@@ -33,6 +34,19 @@ class Destination:
 def emit_images(cluster: Cluster) -> Kernel:
     """The kernel of a cluster of element-wise operators and at most one window, or of one `channel_map`."""
     k, out = Kernel(), cluster.output
+    with plane_tasks(k, out):
+        open_rows(k, out)
+        emit_row(k, cluster.nodes, out, _row_of(k, out))
+        k.close()
+    return k
+
+
+@contextlib.contextmanager
+def plane_tasks(k: Kernel, out: Value) -> Iterator[None]:
+    """A task is a share of the rows of a plane: part `part` of block `block` of image `n`; the first zeroes the halo.
+
+    In here, `lanes` says how many lanes of the block there are.
+    """
     batch, channels, height, _ = out.shape
     k.constant("IMAGES", batch)
     k.constant("BLOCKS", f"SOL_CEIL({channels}, VLEN)", "vectors of channels")
@@ -44,10 +58,13 @@ def emit_images(cluster: Cluster) -> Kernel:
             k.open("if (part == 0)")
             zero_halo(k, out, "n", "block")
             k.close()
-        k.open(f"for (int64_t y = part * {height} / PARTS; y < (part + 1) * {height} / PARTS; y++)")
-        emit_row(k, cluster.nodes, out, _row_of(k, out))
-        k.close()
-    return k
+        yield
+
+
+def open_rows(k: Kernel, out: Value) -> None:
+    """The loop over the rows `y` of the task's share."""
+    height = out.shape[2]
+    k.open(f"for (int64_t y = part * {height} / PARTS; y < (part + 1) * {height} / PARTS; y++)")
 
 
 def _row_of(k: Kernel, value: Value) -> Destination:

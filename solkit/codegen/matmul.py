@@ -10,7 +10,7 @@ from solkit.clusters import CHUNK_STEPS, Cluster
 from solkit.codegen.elementwise import Chain, Row
 from solkit.codegen.kernel import Kernel, plus, times
 from solkit.codegen.matrix import EACH_PIXEL, EACH_VECTOR, choose_tile
-from solkit.ir import Value
+from solkit.ir import Value, contiguous
 from solkit.ops import TABLE, Kind
 from solkit.rowspace import full_shape
 from solkit.target import Target
@@ -116,7 +116,7 @@ def _operand(cluster: Cluster, value: Value) -> tuple[Value, int, tuple[int, ...
     rank = len(cluster.output.shape)
     shape = full_shape(value.shape, rank)
     if node is None:
-        steps = tuple(prod(shape[axis + 1 :]) for axis in range(rank))
+        steps = contiguous(shape)
         buffer, offset = value, 0
     else:
         steps = (0,) * (rank - len(value.shape)) + tuple(node.attributes["strides"])

@@ -2,34 +2,23 @@
 
 from solkit.clusters import Cluster
 from solkit.codegen.elementwise import Chain, Pixel
-from solkit.codegen.kernel import Kernel, pixel, plane, plus, zero_halo
+from solkit.codegen.kernel import Kernel, pixel, plane, plus
+from solkit.codegen.loops import open_rows, plane_tasks
 from solkit.ir import Node
 from solkit.ops import TABLE, Kind
 from solkit.ops.elementwise import c_float
-
-TASKS_WANTED = 16
 
 
 def emit_resize(cluster: Cluster) -> Kernel:
     """The kernel of a cluster of one operator of Kind.RESIZE and the element-wise ones behind it."""
     k, out = Kernel(), cluster.output
     node = next(node for node in cluster.nodes if TABLE[node.op].kind is Kind.RESIZE)
-    batch, channels, height, width = out.shape
-    k.constant("IMAGES", batch)
-    k.constant("BLOCKS", f"SOL_CEIL({channels}, VLEN)", "vectors of channels")
-    k.constant("PARTS", f"SOL_MIN({height}, SOL_CEIL({TASKS_WANTED}, IMAGES * BLOCKS))", "rows are shared out")
-    k.constant("TASKS", "IMAGES * BLOCKS * PARTS")
-    k.line("const int64_t n = task / (BLOCKS * PARTS), block = task / PARTS % BLOCKS, part = task % PARTS;")
     place = Pixel(k, "n", "block", "y", "x", "lanes")
-    with k.declaring(lanes=f"const int lanes = (int)sol_min(VLEN, {channels} - block * VLEN)"):
-        if out.layout.halo != (0, 0):
-            k.open("if (part == 0)")
-            zero_halo(k, out, "n", "block")
-            k.close()
+    with plane_tasks(k, out):
         if node.op == "depth_to_space":
             _first_channels(k, node)
-        k.open(f"for (int64_t y = part * {height} / PARTS; y < (part + 1) * {height} / PARTS; y++)")
-        k.open(f"for (int64_t x = 0; x < {width}; x++)")
+        open_rows(k, out)
+        k.open(f"for (int64_t x = 0; x < {out.shape[3]}; x++)")
         _FOUND[node.op](k, node)
         k.line(place.store(out, Chain(k, cluster.nodes, place, {node.output: "found"}).vector(out)))
         k.close()

@@ -12,7 +12,7 @@ from math import prod
 from solkit.clusters import Cluster
 from solkit.codegen.elementwise import Chain, Place, store
 from solkit.codegen.kernel import Kernel, plus
-from solkit.ir import Node, Value
+from solkit.ir import Node, Value, contiguous
 from solkit.ops import TABLE, Kind
 from solkit.rowspace import LOADS, full_shape, rows_of
 
@@ -269,7 +269,7 @@ def _strides(own: tuple[int, ...], strides: tuple[int, ...] | None, shape: tuple
     """Strides of a tensor of shape `own` in the iteration space `shape`: 0 where it repeats."""
     missing = len(shape) - len(own)
     if strides is None:
-        strides = tuple(prod(own[axis + 1 :]) for axis in range(len(own)))
+        strides = contiguous(own)
     return (0,) * missing + tuple(0 if size == 1 else step for size, step in zip(own, strides, strict=True))
 
 

@@ -1,13 +1,12 @@
 """Activation functions that are said by other element-wise operators; roll, stack and channel shuffle by moves."""
 
 from collections.abc import Callable
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 from torch.fx import Node as FxNode
 
 from solkit.frontend.rows import Builder
-from solkit.ir import Value
+from solkit.ir import Value, contiguous
 
 if TYPE_CHECKING:
     from solkit.frontend.torch import _Importer
@@ -60,7 +59,7 @@ def _prelu(importer: "_Importer", fx: FxNode, a: dict[str, Any]) -> Value:
 
 def _part(build: Builder, x: Value, dim: int, first: int, size: int) -> Value:
     """`size` of the indices of a dimension from `first` on."""
-    strides = tuple(prod(x.shape[axis + 1 :]) for axis in range(len(x.shape)))
+    strides = contiguous(x.shape)
     shape = tuple(size if axis == dim else own for axis, own in enumerate(x.shape))
     return build.node("strided", x, shape=shape, strides=strides, offset=first * strides[dim])
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.fx import Node as FxNode
 
+from solkit.frontend.build import build
 from solkit.ir import Value
-from solkit.ops import TABLE
 
 if TYPE_CHECKING:
     from solkit.frontend.torch import _Importer
@@ -21,13 +21,12 @@ class Builder:
     """Nodes behind one another, types inferred by broadcasting."""
 
     def __init__(self, importer: "_Importer", fx: FxNode) -> None:
-        self.importer, self.graph, self.layer, self.name = importer, importer.graph, importer.layer, fx.name
+        self.importer, self.name = importer, fx.name
 
     def node(self, op: str, *inputs: Value | float, **attributes: Any) -> Value:
         """A node of an operator whose shape rule gives the type; numbers become `scalar` nodes."""
         values = [v if isinstance(v, Value) else self.importer.scalar(float(v)) for v in inputs]
-        kind = TABLE[op].infer([value.type for value in values], attributes)
-        return self.graph.node(op, values, [kind], attributes, self.layer, self.name).output
+        return build(self.importer, op, values, attributes, self.name)
 
     def reshape(self, x: Value, *shape: int) -> Value:
         return x if x.shape == shape else self.node("reshape", x, shape=shape)

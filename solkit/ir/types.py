@@ -9,6 +9,11 @@ import torch
 _NAMES = {0: "", 1: "F", 2: "NF", 3: "NTF", 4: "NCHW", 5: "NCDHW"}
 
 
+def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of a contiguous tensor."""
+    return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
 @dataclass(frozen=True)
 class TensorType:
     """Shape and dtype. Dimensions have names, for people: N=1, C=64, H=56, W=56."""

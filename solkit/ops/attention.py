@@ -1,7 +1,6 @@
 """Scaled dot-product attention: softmax(q k^T * scale + mask) v for each head (Vaswani et al. 2017)."""
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 import torch
@@ -39,11 +38,6 @@ def _flops(types: Sequence[TensorType], a: Attributes) -> float:
     query, key, value, *_ = (t.shape for t in types)
     keys = key[2] / 2 if a["is_causal"] else key[2]
     return keys * (2 * query[3] + 2 * value[3] + 20) / value[3]  # 20: the softmax of one score
-
-
-def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The strides of a contiguous tensor."""
-    return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 ATTENTION = (

@@ -2,8 +2,7 @@
 
 from itertools import permutations
 
-from solkit.ir import Graph, Node, TensorType, Value
-from solkit.ops.attention import contiguous
+from solkit.ir import Graph, Node, TensorType, Value, contiguous
 from solkit.target import Target
 
 IN_ORDER = (0, 1, 2, 3)

@@ -1,6 +1,6 @@
 """Average pooling is linear, and so is a 1x1 convolution: swapped, the convolution has a quarter of the pixels."""
 
-from solkit.ir import Graph
+from solkit.ir import Graph, TensorType
 from solkit.ops.operator import pair
 from solkit.target import Target
 
@@ -19,7 +19,7 @@ def pool_before_pointwise(graph: Graph, target: Target) -> None:
         if any(pair(pool.attributes["padding"])) or pool.attributes["divisor_override"] is not None or not fewer:
             continue
         x, *weights = conv.inputs
-        kind = type(x.type)((*x.shape[:2], *pool.output.shape[2:]), x.type.dtype)
+        kind = TensorType((*x.shape[:2], *pool.output.shape[2:]), x.type.dtype)
         pooled = graph.node("avg_pool2d", [x], [kind], pool.attributes, pool.layer, pool.output.name, pool)
         made = graph.node(
             "conv2d",
