@@ -2,13 +2,13 @@
 
 Candidates are measured where they will run: the whole model is made once with each kind of implementation, and runs a
 few times on its own weights, so that caches hold what they will hold. What was measured is kept in the cache. The best
-time of each counts: whatever else a machine does can only make a run slower. A machine may also be slower as a whole
-for a while; the clusters that are the same in every round tell by how much.
+time of each counts: whatever else a machine does can only make a run slower.
 """
 
 import ctypes
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,11 +22,12 @@ from solkit.config import config, log
 from solkit.ir import Graph
 from solkit.progress import update
 from solkit.runtime.engine import Engine
+from solkit.runtime.weights import Weights
 from solkit.target import Target
 
-RUNS = {"on": 5, "full": 15}  # of the whole model with each kind of implementation
+TURNS = {"on": (40, 1.5), "full": (200, 6.0)}  # of the models with each kind of implementation, and seconds for all
+FEWEST = 5  # turns, however long they take
 ASKED = 2  # clusters of a kind that are measured: each may need code of its own, where it lies in a concatenation, say
-SHARE = 0.1  # of the time of a model that clusters need to be a measure of the machine
 _FILE = "choice.json"
 
 
@@ -99,9 +100,7 @@ def _measure(
     unknown = {key: alike[:ASKED] for key, alike in unknown.items()}
     natives = [cluster for cluster in clusters if cluster.compiled]
     inputs = [torch.zeros(value.shape, dtype=value.type.dtype) for value in graph.inputs]
-    found: dict[str, dict[str, float]] = {key: {} for key in unknown}
-    asked = {cluster for alike in unknown.values() for cluster in alike}
-    usual = 0.0  # seconds of the clusters that are not asked about, in the best run of the first round
+    rounds = []  # for each, the implementation of each kind, and the model made with them
     for turn in range(max(len(implementations(alike[0])) for alike in unknown.values())):
         update(f"measuring implementations, round {turn + 1}")
         for alike in unknown.values():
@@ -109,19 +108,34 @@ def _measure(
             for cluster in alike:
                 cluster.choice = names[min(turn, len(names) - 1)]
         engine = Engine(graph, clusters, generate(clusters, target))
-        weights = engine.bind(parameters)
-        best = [float("inf")] * len(natives)
-        for _ in range(RUNS[config["autotuning"]]):
-            seconds = (ctypes.c_double * len(natives))()
-            engine.run(inputs, weights, seconds)
-            best = list(map(min, best, seconds))
-        others = sum(time for cluster, time in zip(natives, best, strict=True) if cluster not in asked)
-        usual = usual or others
-        if others > SHARE * sum(best):
-            best = [time * usual / others for time in best]
-        del engine, weights  # before the next ones are made
-        times = dict(zip(natives, best, strict=True))
+        chosen = {key: alike[0].choice for key, alike in unknown.items()}
+        rounds.append((chosen, engine, engine.bind(parameters)))
+    update("measuring implementations")
+    best = _best_times([(engine, weights) for _, engine, weights in rounds], inputs, len(natives))
+    found: dict[str, dict[str, float]] = {key: {} for key in unknown}
+    for (chosen, _, _), seconds in zip(rounds, best, strict=True):
+        times = dict(zip(natives, seconds, strict=True))
         for key, alike in unknown.items():
             mean = 1e3 * sum(times[cluster] for cluster in alike) / len(alike)
-            found[key][alike[0].choice] = min(mean, found[key].get(alike[0].choice, mean))
+            found[key][chosen[key]] = min(mean, found[key].get(chosen[key], mean))
     return found
+
+
+def _best_times(models: list[tuple[Engine, Weights]], inputs: list[torch.Tensor], natives: int) -> list[list[float]]:
+    """Seconds of each compiled cluster in each of these models, the best of several calls.
+
+    The models take turns, for what else a machine does may slow it down for longer than a few calls. Each is called
+    twice in a turn, and the second call counts: the first finds the caches full of another model's weights.
+    """
+    best = [[float("inf")] * natives for _ in models]
+    most, seconds = TURNS[config["autotuning"]]
+    end = time.perf_counter() + seconds
+    for turn in range(most):
+        if turn >= FEWEST and time.perf_counter() > end:
+            break
+        for index, (engine, weights) in enumerate(models):
+            for _ in range(2):
+                spent = (ctypes.c_double * natives)()
+                engine.run(inputs, weights, spent)
+            best[index] = list(map(min, best[index], spent))
+    return best

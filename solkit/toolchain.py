@@ -48,7 +48,10 @@ class Compiler:
     def flags(self, target: Target) -> tuple[str, ...]:
         """Flags that make code for `target`."""
         if target.triple is None:
-            return ("-mcpu=native",) if self.family == "zig" else ("-march=native",)
+            # gcc would carry numbers of the input from one step of a convolution to the next, through registers that the
+            # sums need: a third slower for a large window.
+            own = {"zig": ("-mcpu=native",), "gcc": ("-march=native", "-fno-predictive-commoning")}
+            return own.get(self.family, ("-march=native",))
         return ("-target", target.triple, *target.flags)
 
     def run(self, *arguments: str | Path) -> None:

@@ -20,7 +20,8 @@ def _compiled(sources: dict[str, str]) -> Path:
     compiler, target = find_compiler(), host()
     headers = sorted(kernels().glob("*.h"))
     key = cache.key_of(
-        *("library", __version__, *compiler.command, compiler.description, *FLAGS, target.name, *target.features),
+        *("library", __version__, *compiler.command, compiler.description, *FLAGS, *compiler.flags(target)),
+        *(target.name, *target.features),
         *(text for path in headers for text in (path.name, path.read_text())),
         *(text for item in sorted(sources.items()) for text in item),
     )
