@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from solkit.ir import Graph, Node, Value
 from solkit.ops import TABLE, Kind
 from solkit.ops.operator import pair
+from solkit.ops.tensor import is_pointwise
 from solkit.rowspace import over_rows, reads_through, rows_of
 
 
@@ -193,9 +194,8 @@ def _fuses(nodes: list[Node], node: Node) -> bool:
 def _is_prologue(nodes: list[Node], conv: Node) -> bool:
     """Whether `nodes` can run as a prologue of the 1x1 convolution `conv`: made for a few rows of pixels at a time, all
     channels, in memory that stays in the cache, and read from there."""
-    a, x = conv.attributes, conv.inputs[0]
-    pointwise = conv.inputs[1].shape[2:] == (1, 1) and pair(a["stride"]) == (1, 1) and not any(pair(a["padding"]))
-    if not pointwise or a["groups"] > 1 or x is not nodes[-1].output or not conv.output.layout.blocked:
+    x, grouped = conv.inputs[0], conv.attributes["groups"] > 1
+    if not is_pointwise(conv) or grouped or x is not nodes[-1].output or not conv.output.layout.blocked:
         return False
     loops = all(TABLE[m.op].kind in (Kind.ELEMENTWISE, Kind.WINDOW, Kind.CHANNELS) for m in nodes)
     return loops and x.layout.blocked

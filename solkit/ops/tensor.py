@@ -7,11 +7,20 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from solkit.ir.graph import Node
 from solkit.ir.types import TensorType
 from solkit.ops.operator import Kind, Operator, pair
 
 Types = Sequence[TensorType]
 Attributes = dict[str, Any]
+CONVOLUTIONS = ("conv2d", "depthwise_conv2d")
+
+
+def is_pointwise(node: Node) -> bool:
+    """Whether a node is a matrix product at each pixel: a convolution with a 1x1 window, stride 1 and no padding."""
+    if node.op != "conv2d" or node.inputs[1].shape[2:] != (1, 1):
+        return False
+    return pair(node.attributes["stride"]) == (1, 1) and not any(pair(node.attributes["padding"]))
 
 
 def window_size(size: int, kernel: int, stride: int, padding: int, dilation: int = 1, ceil_mode: bool = False) -> int:

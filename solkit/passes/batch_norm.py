@@ -6,6 +6,7 @@ the parameters keep their names and their meaning.
 """
 
 from solkit.ir import Graph, Node, TensorType, Value
+from solkit.ops.tensor import CONVOLUTIONS
 from solkit.target import Target
 
 
@@ -15,7 +16,7 @@ def fold_batch_norm(graph: Graph, target: Target) -> None:
         x = node.inputs[0]
         convolution = x.producer
         alone = len(graph.users()[x]) == 1 and x not in graph.outputs
-        if convolution is not None and convolution.op in ("conv2d", "depthwise_conv2d") and alone:
+        if convolution is not None and convolution.op in CONVOLUTIONS and alone:
             graph.replace(node.output, _into_convolution(graph, convolution, node))
         else:
             graph.replace(node.output, _as_elementwise(graph, node))

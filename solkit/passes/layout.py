@@ -10,6 +10,7 @@ from dataclasses import replace
 from solkit.ir import BLOCKED, PLAIN, Graph, Layout, Node, Value
 from solkit.ops import TABLE, Kind
 from solkit.ops.operator import pair
+from solkit.ops.tensor import CONVOLUTIONS
 from solkit.passes.place import place_channels
 from solkit.target import Target
 
@@ -130,7 +131,7 @@ def _grow_halos(graph: Graph) -> None:
     with."""
     widest: dict[Value, tuple[int, int]] = {}
     for node in graph.nodes:
-        if node.op in ("conv2d", "depthwise_conv2d") and any(pair(node.attributes["padding"])):
+        if node.op in CONVOLUTIONS and any(pair(node.attributes["padding"])):
             root = node.inputs[0].root[0]
             halo = map(max, widest.get(root, (0, 0)), pair(node.attributes["padding"]))
             widest[root] = tuple(halo)

@@ -2,6 +2,7 @@
 
 from solkit.ir import Graph, TensorType
 from solkit.ops.operator import pair
+from solkit.ops.tensor import is_pointwise
 from solkit.target import Target
 
 
@@ -9,11 +10,9 @@ def pool_before_pointwise(graph: Graph, target: Target) -> None:
     """AvgPool(Conv1x1(x)) = Conv1x1(AvgPool(x)), where each window has all its pixels (the bias keeps its weight)."""
     for pool in [node for node in graph.nodes if node.op == "avg_pool2d"]:
         conv = pool.inputs[0].producer
-        if conv is None or conv.op != "conv2d" or conv.inputs[1].shape[2:] != (1, 1):
+        if conv is None or not is_pointwise(conv):
             continue
-        a = conv.attributes
-        pointwise = pair(a["stride"]) == (1, 1) and not any(pair(a["padding"]))
-        if not pointwise or len(graph.users()[conv.output]) != 1 or conv.output in graph.outputs:
+        if len(graph.users()[conv.output]) != 1 or conv.output in graph.outputs:
             continue
         fewer = pool.output.type.size < conv.output.type.size
         if any(pair(pool.attributes["padding"])) or pool.attributes["divisor_override"] is not None or not fewer:

@@ -1,15 +1,19 @@
 """Run the C of an optimized model on another machine: a small driver, the cross compiler, an emulator."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils import _pytree as pytree
 
 from solkit.module import SolModule
 from solkit.runtime.weights import Values, pack
-from solkit.target import Target
+from solkit.target import ARM64, Target
 from solkit.toolchain import FLAGS, cross_compiler, kernels
+
+LIBRARIES = Path("/usr/aarch64-linux-gnu")
 
 DRIVER = """
 #include <stdio.h>
@@ -34,6 +38,18 @@ int main(int count, char **names) {
     return !file || fwrite(memory, 4, %(floats)d, file) != %(floats)d || fclose(file);
 }
 """
+
+
+def agree_on_arm64(model: SolModule, inputs: list[torch.Tensor], require_tool: Callable, folder: Path) -> None:
+    """The same C text, compiled for arm64 and run by an emulator, gives what it gives here."""
+    emulator = [require_tool("qemu"), "-L", str(LIBRARIES)]
+    if not LIBRARIES.exists():
+        require_tool("arm64 libraries")
+    with torch.no_grad():
+        here = pytree.tree_leaves(model(*inputs))
+    for mine, theirs in zip(here, run(model, inputs, ARM64, emulator, folder), strict=True):
+        # Sums are taken in the same order; only fused multiply-adds and exp may round differently.
+        torch.testing.assert_close(theirs, mine, rtol=1e-4, atol=1e-5 * mine.abs().max().item())
 
 
 def run(model: SolModule, inputs: list[torch.Tensor], target: Target, emulator: list[str], folder: Path) -> list:

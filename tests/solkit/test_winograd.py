@@ -1,7 +1,6 @@
 """Winograd's minimal filtering against PyTorch in float64: sizes of all kinds, epilogues, bands, special numbers."""
 
 import re
-from pathlib import Path
 
 import elsewhere
 import pytest
@@ -12,9 +11,7 @@ from torch import nn
 import solkit as sol
 from solkit.codegen import program, winograd
 from solkit.codegen.winograd import ALGORITHMS
-from solkit.target import ARM64
 
-ARM64_LIBRARIES = Path("/usr/aarch64-linux-gnu")
 TOLERANCE = {"winograd 4x4": 1e-4, "winograd 2x2": 1e-5, "direct": 1e-5}
 
 
@@ -175,11 +172,5 @@ def test_new_weights_are_transformed_anew(algorithm):
 
 
 def test_on_arm64(algorithm, require_tool, tmp_path):
-    emulator = [require_tool("qemu"), "-L", str(ARM64_LIBRARIES)]
-    if not ARM64_LIBRARIES.exists():
-        require_tool("arm64 libraries")
     model, x = nn.Sequential(conv(20, 24), nn.ReLU()).eval(), images(2, 20, 9, 6)
-    made = sol.optimize(model, x)
-    (result,) = elsewhere.run(made, [x], ARM64, emulator, tmp_path)
-    with torch.no_grad():
-        agree(result, model, (x,), {}, TOLERANCE[algorithm])
+    elsewhere.agree_on_arm64(sol.optimize(model, x), [x], require_tool, tmp_path)
