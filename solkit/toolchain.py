@@ -48,8 +48,8 @@ class Compiler:
     def flags(self, target: Target) -> tuple[str, ...]:
         """Flags that make code for `target`."""
         if target.triple is None:
-            # gcc would carry numbers of the input from one step of a convolution to the next, in registers that the sums
-            # need: a third slower for a large window.
+            # gcc would carry numbers of the input from one step of a convolution to the next, in registers that the
+            # sums need: a third slower for a large window.
             own = {"zig": ("-mcpu=native",), "gcc": ("-march=native", "-fno-predictive-commoning")}
             return own.get(self.family, ("-march=native",))
         return ("-target", target.triple, *target.flags)
