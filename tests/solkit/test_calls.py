@@ -1,12 +1,12 @@
 """Calls under unusual conditions: gradients of gradients, fused optimizers, autocast, hooks, threads, errors inside."""
 
 import copy
-import threading
 
 import pytest
 import torch
 import torch.nn.functional as F
 from compare import Calls, agree, images
+from crowd import at_once
 from torch import nn
 from torch.utils import _pytree as pytree
 
@@ -219,26 +219,6 @@ def test_names_that_clash():
 # -- threads and errors -----------------------------------------------------------------------------------------------
 
 
-def at_once(count, work):
-    """Run `work` in so many threads that start together; raises what one of them raised."""
-    barrier, errors = threading.Barrier(count), []
-
-    def run():
-        try:
-            barrier.wait()
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-
-
 def test_threads_that_find_new_weights_pack_them_once(pair, monkeypatch):
     model, made = pair
     with torch.no_grad():
@@ -247,7 +227,7 @@ def test_threads_that_find_new_weights_pack_them_once(pair, monkeypatch):
     calls, bind = [], made._engine.bind
     monkeypatch.setattr(made._engine, "bind", lambda tensors: (calls.append(1), bind(tensors))[1])
 
-    def call():
+    def call(_):
         with torch.no_grad():
             torch.testing.assert_close(made(X), expected)
 
@@ -259,7 +239,7 @@ def test_gradients_in_threads(pair):
     model, made = pair
     (expected,) = gradients(model, leaf())
 
-    def call():
+    def call(_):
         for _ in range(5):
             torch.testing.assert_close(gradients(made, leaf())[0], expected)
 
@@ -267,7 +247,7 @@ def test_gradients_in_threads(pair):
 
 
 def test_models_optimized_in_threads():
-    def work():
+    def work(_):
         model = nn.Sequential(nn.Linear(6, 3), nn.Sigmoid()).eval()
         same(sol.optimize(model, X), model, X)
 

@@ -7,10 +7,10 @@ import logging
 import os
 import subprocess
 import sys
-import threading
 
 import pytest
 import torch
+from crowd import at_once
 from torch import nn
 from torch.nn import functional as F
 
@@ -457,23 +457,14 @@ def test_two_threads():
     # Beforehand: while one thread traces, PyTorch replaces nn.Module.__call__ in all of them.
     with torch.no_grad():
         expected = [[model(x) for x in inputs] for model in models]
-    wrong = []
 
     def work(seed):
-        try:
-            with torch.no_grad():
-                for turn in range(12):
-                    size, index = (turn + seed) % 3, (turn + seed) % 2
-                    torch.testing.assert_close(fast[index](inputs[size]), expected[index][size], **CLOSE)
-        except BaseException as error:
-            wrong.append(error)
+        with torch.no_grad():
+            for turn in range(12):
+                size, index = (turn + seed) % 3, (turn + seed) % 2
+                torch.testing.assert_close(fast[index](inputs[size]), expected[index][size], **CLOSE)
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    at_once(2, work)
 
 
 # -- options --------------------------------------------------------------------------------------------------------

@@ -4,11 +4,11 @@ import copy
 import io
 import os
 import pickle
-import threading
 import warnings
 
 import pytest
 import torch
+from crowd import at_once
 from torch import nn
 
 import solkit as sol
@@ -222,19 +222,12 @@ def test_four_threads_call_one_model_at_once(pair, x):
         alone = [optimized(item) for item in inputs]
     wrong: list[object] = []
 
-    def work() -> None:
-        try:
-            with torch.no_grad():
-                for _ in range(20):
-                    wrong.extend(i for i, item in enumerate(inputs) if not torch.equal(optimized(item), alone[i]))
-        except Exception as error:
-            wrong.append(error)
+    def work(_: int) -> None:
+        with torch.no_grad():
+            for _ in range(20):
+                wrong.extend(i for i, item in enumerate(inputs) if not torch.equal(optimized(item), alone[i]))
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(4, work)
     assert not wrong
 
 

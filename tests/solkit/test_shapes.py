@@ -4,12 +4,12 @@ import copy
 import pickle
 import re
 import sys
-import threading
 
 import pytest
 import torch
 import torch.nn.functional as F
 from compare import Calls, agree, images
+from crowd import at_once
 from torch import nn
 
 import solkit as sol
@@ -259,26 +259,6 @@ def test_changed_weights_are_seen_by_all_shapes():
         right(made, model, given)
 
 
-def at_once(work):
-    """Run work(0) to work(7), each in a thread; raises what one of them raised."""
-    errors, barrier = [], threading.Barrier(8)
-
-    def run(number):
-        try:
-            barrier.wait()
-            work(number)
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-
-
 @pytest.mark.parametrize("make", [network, meeting], ids=["slices", "a shape each"])
 @pytest.mark.parametrize("gradients", [False, True])
 def test_eight_threads_with_different_batches(cache_folder, compiled, make, gradients):
@@ -297,7 +277,7 @@ def test_eight_threads_with_different_batches(cache_folder, compiled, make, grad
                 torch.testing.assert_close(*results, rtol=1e-3, atol=1e-4)
 
     with torch.set_grad_enabled(gradients):
-        at_once(work)
+        at_once(8, work)
     assert len(compiled) == (2 if make is network else 6)
 
 
