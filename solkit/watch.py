@@ -17,6 +17,7 @@ _VALUES = methodcaller("values")
 _VERSION = torch.Tensor._version.__get__
 _TRAINING = attrgetter("training")
 _ADDRESS = torch.Tensor.data_ptr
+_WORDS = dict.__basicsize__ // 8  # of a dictionary, among them where its keys and values are
 
 
 class Watch:
@@ -34,9 +35,10 @@ class Watch:
         self._inner = [module._modules for module in self._modules if module._modules]
         self._holders = [d for m in self._modules for d in (m._parameters, m._buffers) if d]
         self._children = self._ids(self._inner)
-        # Kept alive, for their words are read; a tensor's address alone is harmless when the tensor has gone.
-        self._objects = [*self._inner, *self._holders, *self._modules, *map(vars, self._modules)]
-        self._places = array("Q", [*map(id, self._objects), *chain.from_iterable(map(_places, self._tensors()))])
+        # Dictionaries are kept alive, for their words are read; an address alone is harmless when its object has gone.
+        read = [*self._inner, *self._holders, *map(vars, self._modules)]
+        named = map(id, (*read, *self._modules))
+        self._near = read, array("Q", [*named, *chain.from_iterable(map(_places, self._tensors()))])
 
     def _tensors(self) -> list[torch.Tensor]:
         return [t for t in chain.from_iterable(map(_VALUES, self._holders)) if t is not None]
@@ -52,7 +54,8 @@ class Watch:
         It covers every tensor of the model and not only those of the graph: PyTorch's batch norm does not count its
         changes of the running statistics, but it does count `num_batches_tracked`.
         """
-        self._prefetch(self._places.buffer_info()[0], len(self._places), len(self._objects))
+        read, places = self._near  # held here: another thread may list anew meanwhile
+        self._prefetch(places.buffer_info()[0], len(places), len(read), _WORDS)
         if self._ids(self._inner) != self._children:
             self._list()
         tensors = self._tensors()

@@ -188,18 +188,18 @@ void sol_run(sol_pool *pool, const sol_cluster *clusters, float *const *values, 
 }
 
 /* Has all these places fetched into the cache at once, which somebody is about to look at one after the other. The first
- * `objects` of them are objects that are alive, of ten words or more; what these words point at is fetched as well. */
-void sol_prefetch(const char *const *places, int64_t count, int64_t objects) {
-    enum { LINE = 64, WORDS = 10 };
+ * `objects` of them are objects that are alive, of so many `words`; what these words point at is fetched as well. */
+void sol_prefetch(const char *const *places, int64_t count, int64_t objects, int64_t words) {
+    enum { LINE = 64 };
     for (int64_t i = 0; i < count; i++) {
         __builtin_prefetch(places[i]);
         __builtin_prefetch(places[i] + LINE);
     }
     for (int64_t i = 0; i < objects; i++) {
-        const char *const *words = (const char *const *)places[i];
-        for (int k = 0; k < WORDS; k++) { /* a word that is no address does no harm */
-            __builtin_prefetch(words[k]);
-            __builtin_prefetch(words[k] + LINE);
+        const char *const *object = (const char *const *)places[i];
+        for (int64_t k = 0; k < words; k++) { /* a word that is no address does no harm */
+            __builtin_prefetch(object[k]);
+            __builtin_prefetch(object[k] + LINE);
         }
     }
 }

@@ -56,7 +56,7 @@ class Runtime:
         pointer, number = ctypes.c_void_p, ctypes.c_int
         self.pool = self._function("sol_pool_get", pointer)
         self.run = self._function("sol_run", None, pointer, pointer, pointer, number, number, number, pointer)
-        self.prefetch = self._function("sol_prefetch", None, pointer, ctypes.c_int64, ctypes.c_int64)
+        self.prefetch = self._function("sol_prefetch", None, pointer, *[ctypes.c_int64] * 3)
         self.memory_get = self._function("sol_memory_get", pointer, ctypes.c_int64)
         self.memory_free = self._function("sol_memory_free", None, pointer)
 
