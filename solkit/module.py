@@ -100,9 +100,6 @@ class SolModule(torch.nn.Module):
             args, kwargs = normalize(model, args, kwargs)
         if torch.is_grad_enabled() and self._wants_gradient(args, kwargs):
             return _with_gradient(self, args, kwargs)
-        if self._shapes is None:
-            first = self._first  # as in _run; this is on every call
-            return first.unflatten(first.engine.run(first.signature.tensors(args, kwargs), first.weights(model, state)))
         used, results = self._run(args, kwargs, state)
         return used.unflatten(results)
 
