@@ -54,9 +54,9 @@ def run(
     graph: Graph,
     inputs: Iterable[torch.Tensor],
     parameters: Mapping[str, torch.Tensor],
-    dtype: torch.dtype = torch.float64,
+    dtype: torch.dtype | None = torch.float64,
 ) -> list[torch.Tensor]:
-    """The whole graph, floating point at `dtype`."""
+    """The whole graph, floating point at `dtype`; with None, at what each value has."""
     known: dict[Value, torch.Tensor] = dict(zip(graph.inputs, inputs, strict=True))
     known.update({value: parameters[name] for name, value in graph.parameters.items()})
     known.update(dict(graph.constants.values()))

@@ -1,8 +1,7 @@
 """torch.nn.Module -> ir.Graph, through torch.export.
 
-The exported program is ATen without in-place operations (`run_decompositions({})` makes it functional and decomposes
-nothing). Each call becomes the operator of our table that names it; every other call becomes a `torch` node, which
-PyTorch runs.
+The exported program is ATen, made to work without in-place operations. Each call becomes the operator of our
+table that names it; every other call becomes a `torch` node, which PyTorch runs.
 """
 
 import warnings
@@ -17,8 +16,9 @@ from solkit.errors import InputError, ModelError, first_line
 from solkit.frontend.activations import ACTIVATIONS
 from solkit.frontend.attention import attention
 from solkit.frontend.convolution import conv1d, conv_transpose1d, conv_transpose2d
+from solkit.frontend.functional import functional
 from solkit.frontend.matmul import MATRIX
-from solkit.frontend.modes import evaluating
+from solkit.frontend.modes import annotated, evaluating
 from solkit.frontend.recurrent import gru, lstm
 from solkit.frontend.resize import RESIZE
 from solkit.frontend.rows import LOWERED, LOWERED_WITH_NUMBERS
@@ -39,11 +39,11 @@ def capture(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> tupl
         ModelError: torch.export cannot capture it, or it does what solkit cannot do (changes a buffer or an input).
         InputError: PyTorch cannot run it either.
     """
-    with evaluating(model), warnings.catch_warnings(), torch.no_grad():
+    with evaluating(model), warnings.catch_warnings(), torch.no_grad(), annotated():
         warnings.simplefilter("ignore")
         try:
             # strict=False traces by running the Python code: nothing of it is left out or interpreted.
-            program = torch.export.export(model, args, kwargs, strict=False).run_decompositions({})
+            program = functional(torch.export.export(model, args, kwargs, strict=False), KNOWN)
         except Exception as error:
             try:
                 model(*args, **kwargs)
@@ -178,6 +178,8 @@ class _Importer:
 
     def are_weights(self, values: list[Value]) -> bool:
         """Whether these depend on parameters and constants alone: matrix kernels read weights packed ahead."""
+        if all(value.producer is None and value not in self.graph.inputs for value in values):
+            return True  # as nearly always
         return self.graph.weight_values().issuperset(values)
 
     def scalar(self, value: float) -> Value:
@@ -271,7 +273,10 @@ def _arity(row: Operator) -> int:
 
 
 def _batch_norm(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value | None:
-    channels = fx.meta["val"][0].shape[1]
+    if a.get("training"):
+        return None
+    made = pytree.tree_leaves(fx.meta["val"])[0]  # one of the two operators gives statistics too
+    channels = made.shape[1]
     ones = a["weight"] is None and importer.graph.constant("ones", torch.ones(channels, dtype=torch.float32))
     zeros = a["bias"] is None and importer.graph.constant("zeros", torch.zeros(channels, dtype=torch.float32))
     inputs = [
@@ -283,8 +288,7 @@ def _batch_norm(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value | N
     ]
     if not importer.are_weights(inputs[1:]):
         return None
-    kind = _type(fx.meta["val"][0])
-    return importer.graph.node("batch_norm", inputs, [kind], {"eps": a["eps"]}, importer.layer, fx.name).output
+    return importer.graph.node("batch_norm", inputs, [_type(made)], {"eps": a["eps"]}, importer.layer, fx.name).output
 
 
 def _reshape(importer: _Importer, fx: FxNode, a: dict[str, Any]) -> Value:
@@ -360,6 +364,7 @@ COPIES = (
 ANY_TYPE = frozenset((*RESHAPES, *COPIES))  # these move no number, so its type does not matter
 
 SPECIAL: dict[str, Callable[[_Importer, FxNode, dict[str, Any]], Value | None]] = {
+    "aten.batch_norm.default": _batch_norm,
     "aten._native_batch_norm_legit_no_training.default": _batch_norm,
     "aten.conv2d.default": _conv2d,
     "aten.conv2d.padding": _conv2d_same,
@@ -378,3 +383,6 @@ SPECIAL: dict[str, Callable[[_Importer, FxNode, dict[str, Any]], Value | None]] 
     **dict.fromkeys(RESHAPES, _reshape),
     **dict.fromkeys(COPIES, _identity),
 }
+
+# Calls of these are taken as they are; `_known` may still leave one to PyTorch.
+KNOWN = frozenset((*SPECIAL, *LOWERED_WITH_NUMBERS, *BY_ATEN, "aten.scaled_dot_product_attention.default"))

@@ -136,6 +136,11 @@ class Graph:
                 found[value].append(node)
         return found
 
+    def only_reader(self, value: Value) -> Node | None:
+        """The node that reads `value`, if one does, in one place, and the graph does not return it."""
+        readers = [node for node in self.nodes for read in node.inputs if read is value]
+        return readers[0] if len(readers) == 1 and value not in self.outputs else None
+
     def values(self) -> Iterator[Value]:
         yield from self.inputs
         yield from self.parameters.values()

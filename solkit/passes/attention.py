@@ -12,15 +12,15 @@ def heads_last(graph: Graph, target: Target) -> None:
     """Attention whose only reader permutes its dimensions, heads to the end of the tokens, writes in that order."""
     for node in [node for node in graph.nodes if node.op == "attention" and node.attributes["order"] == IN_ORDER]:
         made = node.output
-        readers = graph.users()[made]
-        if made in graph.outputs or len(readers) != 1 or readers[0].op != "strided":
+        reader = graph.only_reader(made)
+        if reader is None or reader.op != "strided":
             continue
-        permuted = readers[0].output
-        order = _order(made, readers[0])
+        permuted = reader.output
+        order = _order(made, reader)
         if order is None:
             continue
         graph.replace(permuted, made)
-        graph.nodes.remove(readers[0])
+        graph.nodes.remove(reader)
         made.type, node.attributes = permuted.type, {**node.attributes, "order": order}
 
 

@@ -13,10 +13,9 @@ from solkit.target import Target
 def fold_batch_norm(graph: Graph, target: Target) -> None:
     """Replace every `batch_norm` node."""
     for node in [node for node in graph.nodes if node.op == "batch_norm"]:
-        x = node.inputs[0]
-        convolution = x.producer
-        alone = len(graph.users()[x]) == 1 and x not in graph.outputs
-        if convolution is not None and convolution.op in CONVOLUTIONS and alone:
+        convolution = node.inputs[0].producer
+        folds = convolution is not None and convolution.op in CONVOLUTIONS
+        if folds and graph.only_reader(convolution.output):
             graph.replace(node.output, _into_convolution(graph, convolution, node))
         else:
             graph.replace(node.output, _as_elementwise(graph, node))

@@ -10,9 +10,7 @@ def pool_before_pointwise(graph: Graph, target: Target) -> None:
     """AvgPool(Conv1x1(x)) = Conv1x1(AvgPool(x)), where each window has all its pixels (the bias keeps its weight)."""
     for pool in [node for node in graph.nodes if node.op == "avg_pool2d"]:
         conv = pool.inputs[0].producer
-        if conv is None or not is_pointwise(conv):
-            continue
-        if len(graph.users()[conv.output]) != 1 or conv.output in graph.outputs:
+        if conv is None or not is_pointwise(conv) or graph.only_reader(conv.output) is None:
             continue
         fewer = pool.output.type.size < conv.output.type.size
         if any(pair(pool.attributes["padding"])) or pool.attributes["divisor_override"] is not None or not fewer:

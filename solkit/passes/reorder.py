@@ -8,9 +8,7 @@ def relu_after_max_pool(graph: Graph, target: Target) -> None:
     """Swap each ReLU with the max pool that is its only reader. NaN passes through both in either order."""
     for pool in [node for node in graph.nodes if node.op == "max_pool2d"]:
         relu = pool.inputs[0].producer
-        if relu is None or relu.op != "relu":
-            continue
-        if len(graph.users()[relu.output]) != 1 or relu.output in graph.outputs:
+        if relu is None or relu.op != "relu" or graph.only_reader(relu.output) is None:
             continue
         position = graph.nodes.index(pool) + 1
         behind = graph.nodes[position] if position < len(graph.nodes) else None

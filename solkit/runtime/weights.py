@@ -10,7 +10,8 @@ import torch
 
 from solkit.codegen.kernel import Buffer, Panels
 from solkit.errors import SolError
-from solkit.ir import Graph, Value
+from solkit.ir import Graph, Node, Value
+from solkit.ops import TABLE, Kind
 from solkit.reference import evaluate
 from solkit.runtime.library import Runtime
 from solkit.runtime.memory import aligned
@@ -50,6 +51,7 @@ def pack(weight: torch.Tensor, panels: Panels, vector_length: int) -> torch.Tens
     return torch.cat(parts, dim=1)
 
 
+MOVES = (Kind.VIEW, Kind.STRIDED, Kind.CONCAT)
 SMALL = 1 << 16  # elements of a value that is remembered while others are computed from it
 LENT_BYTES = 1 << 20
 
@@ -113,7 +115,7 @@ class Weights:
         for index, size in own.items():
             value, panels = buffers[index]
             # One layer at a time: what it is made from is gone before the next.
-            tensor = _float32(self._values[value])
+            tensor = self._values[value].to(torch.float32)
             tensor = pack(tensor, panels, vector_length) if panels else tensor
             room = self._memory[offset : offset + 4 * tensor.numel()].view(torch.float32)
             room.view(tensor.shape).copy_(tensor)
@@ -167,15 +169,20 @@ class Values:
         node = value.producer
         local = {operand: self[operand] for operand in node.inputs}
         with torch.no_grad():
-            evaluate([node], local, None if node.op == "torch" else torch.float64)
+            evaluate([node], local, _precision(node, local))
         for made in node.outputs:
             if made.type.size <= SMALL or len(node.outputs) > 1:
                 self._made[made] = local[made]
         return local[value]
 
 
-def _float32(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.to(torch.float32).contiguous()
+def _precision(node: Node, operands: Mapping[Value, torch.Tensor]) -> torch.dtype | None:
+    """The dtype that weights are computed in: a node that only moves numbers leaves them at what they have."""
+    if node.op == "torch":
+        return None
+    if TABLE[node.op].kind in MOVES:
+        return functools.reduce(torch.promote_types, (operand.dtype for operand in operands.values()))
+    return torch.float64
 
 
 def _allocate(size: int, runtime: Runtime, owner: object) -> torch.Tensor:

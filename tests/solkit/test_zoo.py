@@ -45,7 +45,7 @@ TINY = {
 IN_PYTORCH = {
     "swin": {"aten.roll.default"},
     "swin_t": {"aten.roll.default"},
-    "bert with a mask": {"aten._to_copy.default", "aten.where.ScalarSelf"},
+    "bert with a mask": {"aten.to.dtype", "aten.where.ScalarSelf"},
 }
 
 # Image networks, and the side of the smallest image their windows can take.
