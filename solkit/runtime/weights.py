@@ -82,7 +82,9 @@ _WINOGRAD = {
 def winograd_weights(weight: torch.Tensor, size: int) -> torch.Tensor:
     """[outputs, inputs, 3, 3] as G w G^T, [outputs, inputs, size + 2, size + 2], computed in float64."""
     left = torch.tensor(_WINOGRAD[size], dtype=torch.float64)
-    return (left @ weight.to(torch.float64) @ left.T).to(torch.float32)
+    both = torch.kron(left, left)  # one large product in the place of many small ones
+    made = weight.reshape(-1, 9).to(torch.float64) @ both.T
+    return made.to(torch.float32).reshape(*weight.shape[:2], size + 2, size + 2)
 
 
 class Weights:
