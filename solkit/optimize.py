@@ -1,7 +1,8 @@
 """`sol.optimize`: from a model to a faster one, all steps in order."""
 
+import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils import _pytree as pytree
@@ -26,6 +27,9 @@ from solkit.target import host
 from solkit.toolchain import keeping_objects
 from solkit.watch import Watch
 
+if TYPE_CHECKING:
+    import onnx
+
 # Largest difference to PyTorch, of the largest number in the output, that rounding in float32 may explain. Far above
 # what kernels show (1e-6), far below what a wrong program shows.
 TOLERANCE = 1e-3
@@ -33,7 +37,7 @@ MOST_TIPPED = 0.01  # share of the elements of a result of whole numbers that ma
 
 
 def optimize(
-    model: torch.nn.Module,
+    model: "torch.nn.Module | str | os.PathLike[str] | bytes | onnx.ModelProto",
     *inputs: Any,
     kwargs: dict[str, Any] | None = None,
     vdims: Sequence[bool | Sequence[int]] | None = None,
@@ -47,7 +51,7 @@ def optimize(
 
     Args:
         model: any module that torch.export can capture. It is not changed, and its parameters are not copied: the
-            result shares them.
+            result shares them. Or an ONNX model: a file, its bytes, or a message; see `solkit.frontend.onnx`.
         inputs: example inputs, as `model(*inputs)` takes them, or `sol.input(shape, dtype)` in the place of a tensor.
             Shapes and dtypes are what counts; tensors may lie anywhere in memory. A size of 0 in `sol.input` varies.
         kwargs: example inputs by name.
@@ -65,6 +69,10 @@ def optimize(
         CacheError: compiled code can be kept nowhere.
         NumericsError: the compiled model does not agree with PyTorch on these inputs.
     """
+    if isinstance(model, (str, os.PathLike, bytes, bytearray, memoryview)) or type(model).__name__ == "ModelProto":
+        from solkit.frontend.onnx import OnnxModule  # onnx takes a while to import
+
+        model = OnnxModule(model)
     if not isinstance(model, torch.nn.Module):
         hint = "; pass an instance, not the class" if isinstance(model, type) else ""
         raise ModelError(f"sol.optimize takes a torch.nn.Module, not {type(model).__name__}{hint}")
@@ -73,11 +81,14 @@ def optimize(
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if tensor.device.type != "cpu":
             raise ModelError(f"the parameter {name!r} is on {tensor.device}; solkit runs on the CPU: call model.cpu()")
+    if hasattr(model, "example_call"):
+        inputs, vdims = model.example_call(inputs, kwargs or {}, vdims)
+        kwargs = None
     args, kwargs = normalize(model, inputs, dict(kwargs or {}))
     example = example_of(args, kwargs, vdims, batch_size)
     with COMPILING, stage(f"optimizing {type(model).__name__}"):
         if not example.varying:
-            return SolModule(model, _kept_or_new(model, example.args, example.kwargs))
+            return _module(model, _kept_or_new(model, example.args, example.kwargs))
         return _for_many_shapes(model, example)
 
 
@@ -107,7 +118,13 @@ def _for_many_shapes(model: torch.nn.Module, example: Example) -> SolModule:
             shapes.find(shapes.part(signature.tensors(example.args, example.kwargs), 0, 1))
         else:
             log.info("a batch for %s cannot be cut, so each size of it is compiled when first seen: %s", name, reason)
-    return SolModule(model, first, shapes)
+    return _module(model, first, shapes)
+
+
+def _module(model: torch.nn.Module, first: Specialization, shapes: Shapes | None = None) -> SolModule:
+    """The optimized module, of the kind that suits the model's frontend."""
+    kind = model.optimized_kind() if hasattr(model, "optimized_kind") else SolModule
+    return kind(model, first, shapes)
 
 
 def _kept_or_new(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> Specialization:

@@ -1,0 +1,214 @@
+"""ONNX operators that compute each element by itself."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from solkit.frontend.onnx.table import TORCH, Call, operator
+
+Tensor = torch.Tensor
+
+UNARY = {
+    "Abs": torch.abs,
+    "Acos": torch.acos,
+    "Acosh": torch.acosh,
+    "Asin": torch.asin,
+    "Asinh": torch.asinh,
+    "Atan": torch.atan,
+    "Atanh": torch.atanh,
+    "BitwiseNot": torch.bitwise_not,
+    "Ceil": torch.ceil,
+    "Cos": torch.cos,
+    "Cosh": torch.cosh,
+    "Erf": torch.erf,
+    "Exp": torch.exp,
+    "Floor": torch.floor,
+    "HardSwish": F.hardswish,
+    "IsNaN": torch.isnan,
+    "Log": torch.log,
+    "Mish": F.mish,
+    "Neg": torch.neg,
+    "Not": torch.logical_not,
+    "Reciprocal": torch.reciprocal,
+    "Relu": torch.relu,
+    "Round": torch.round,
+    "Sigmoid": torch.sigmoid,
+    "Sign": torch.sign,
+    "Sin": torch.sin,
+    "Sinh": torch.sinh,
+    "Softplus": F.softplus,
+    "Softsign": F.softsign,
+    "Sqrt": torch.sqrt,
+    "Tan": torch.tan,
+    "Tanh": torch.tanh,
+}
+BINARY = {
+    "Add": torch.add,
+    "And": torch.logical_and,
+    "BitwiseAnd": torch.bitwise_and,
+    "BitwiseOr": torch.bitwise_or,
+    "BitwiseXor": torch.bitwise_xor,
+    "Equal": torch.eq,
+    "Greater": torch.gt,
+    "GreaterOrEqual": torch.ge,
+    "Less": torch.lt,
+    "LessOrEqual": torch.le,
+    "Mul": torch.mul,
+    "Or": torch.logical_or,
+    "Sub": torch.sub,
+    "Xor": torch.logical_xor,
+}
+
+
+def _plain(function: Any) -> Any:
+    return lambda call, *inputs: function(*inputs)
+
+
+for _name, _function in {**UNARY, **BINARY}.items():
+    operator(_name)(_plain(_function))
+
+
+@operator("Div")
+def div(call: Call, a: Tensor, b: Tensor) -> Tensor:
+    """Whole numbers are cut towards zero, as in C."""
+    return a / b if a.is_floating_point() or a.is_complex() else torch.div(a, b, rounding_mode="trunc")
+
+
+@operator("Mod")
+def mod(call: Call, a: Tensor, b: Tensor) -> Tensor:
+    """With fmod the sign is that of the dividend, else that of the divisor."""
+    return torch.fmod(a, b) if call.get("fmod", 0) else torch.remainder(a, b)
+
+
+@operator("Pow")
+def power(call: Call, base: Tensor, exponent: Tensor) -> Tensor:
+    """The type is that of the base."""
+    return torch.pow(base, exponent).to(base.dtype)
+
+
+@operator("BitShift")
+def bit_shift(call: Call, a: Tensor, b: Tensor) -> Tensor:
+    return a << b if call["direction"] == "LEFT" else a >> b
+
+
+@operator("Max")
+def maximum(call: Call, first: Tensor, *others: Tensor) -> Tensor:
+    for other in others:
+        first = torch.maximum(first, other)
+    return first
+
+
+@operator("Min")
+def minimum(call: Call, first: Tensor, *others: Tensor) -> Tensor:
+    for other in others:
+        first = torch.minimum(first, other)
+    return first
+
+
+@operator("Sum")
+def add_all(call: Call, first: Tensor, *others: Tensor) -> Tensor:
+    for other in others:
+        first = first + other
+    return first
+
+
+@operator("Mean")
+def mean_of_all(call: Call, *inputs: Tensor) -> Tensor:
+    return add_all(call, *inputs) / len(inputs)
+
+
+@operator("Where")
+def where(call: Call, condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    return torch.where(condition, a, b)
+
+
+@operator("Clip")
+def clip(call: Call, x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
+    """Limits are attributes before opset 11. A lower limit above the upper one gives the upper."""
+    low, high = (call.get(name) if limit is None else limit for name, limit in (("min", low), ("max", high)))
+    for limit, function in ((low, torch.maximum), (high, torch.minimum)):
+        if limit is not None:
+            x = function(x, torch.as_tensor(limit, dtype=x.dtype))
+    return x
+
+
+@operator("Cast")
+def cast(call: Call, x: Tensor) -> Tensor:
+    return x.to(TORCH[call["to"]])
+
+
+@operator("CastLike")
+def cast_like(call: Call, x: Tensor, like: Tensor) -> Tensor:
+    return x.to(like.dtype)
+
+
+@operator("IsInf")
+def is_inf(call: Call, x: Tensor) -> Tensor:
+    up, down = (call.get(f"detect_{which}", 1) for which in ("positive", "negative"))
+    found = torch.isinf(x)
+    if not up:
+        found = found & (x < 0)
+    return found if down else found & (x > 0)
+
+
+@operator("PRelu")
+def prelu(call: Call, x: Tensor, slope: Tensor) -> Tensor:
+    return torch.where(x < 0, x * slope, x)
+
+
+# -- activations with numbers in their attributes -------------------------------------------------------------------
+
+
+@operator("Celu")
+def celu(call: Call, x: Tensor) -> Tensor:
+    return F.celu(x, call.get("alpha", 1.0))
+
+
+@operator("Elu")
+def elu(call: Call, x: Tensor) -> Tensor:
+    return F.elu(x, call.get("alpha", 1.0))
+
+
+@operator("Gelu", since=20)
+def gelu(call: Call, x: Tensor) -> Tensor:
+    return F.gelu(x, approximate=call.get("approximate", "none"))
+
+
+@operator("HardSigmoid")
+def hard_sigmoid(call: Call, x: Tensor) -> Tensor:
+    return torch.clamp(x * call.get("alpha", 0.2) + call.get("beta", 0.5), 0, 1)
+
+
+@operator("LeakyRelu")
+def leaky_relu(call: Call, x: Tensor) -> Tensor:
+    return F.leaky_relu(x, call.get("alpha", 0.01))
+
+
+@operator("Selu")
+def selu(call: Call, x: Tensor) -> Tensor:
+    alpha, gamma = call.get("alpha", 1.67326319217681884765625), call.get("gamma", 1.05070102214813232421875)
+    return gamma * torch.where(x > 0, x, alpha * (torch.exp(x) - 1))
+
+
+@operator("Shrink")
+def shrink(call: Call, x: Tensor) -> Tensor:
+    limit, bias = call.get("lambd", 0.5), call.get("bias", 0.0)
+    zero = torch.zeros_like(x)
+    return torch.where(x < -limit, x + bias, torch.where(x > limit, x - bias, zero)).to(x.dtype)
+
+
+@operator("Swish", since=24)
+def swish(call: Call, x: Tensor) -> Tensor:
+    return x * torch.sigmoid(call.get("alpha", 1.0) * x)
+
+
+@operator("ThresholdedRelu")
+def thresholded_relu(call: Call, x: Tensor) -> Tensor:
+    return torch.where(x > call.get("alpha", 1.0), x, torch.zeros_like(x))
+
+
+@operator("Identity", "Dropout")
+def identity(call: Call, x: Any, *_: Any) -> Any:
+    """Dropout is the identity where nothing is trained, and its mask is all True."""
+    return x if call.outputs == 1 else (x, torch.ones_like(x, dtype=torch.bool))

@@ -1,0 +1,188 @@
+"""Running an ONNX graph in PyTorch, node by node.
+
+What follows from constants and from shapes alone is worked out with real tensors, also while torch.export traces: it is
+`known`, and operators may make Python numbers of it. So the chains of Shape, Gather, Concat that exporters write before
+each Reshape leave nothing in the traced graph.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto
+from torch.utils._python_dispatch import _disable_current_modes
+
+from solkit.errors import ModelError, SolError, first_line
+from solkit.frontend.onnx import reference
+from solkit.frontend.onnx.load import describe
+from solkit.frontend.onnx.table import Call, Value, find, schema
+
+KNOWN = 1 << 16  # elements of a result that is worked out ahead; what is larger is left to the graph
+
+# Each call gives something else, so nothing is known of the result.
+RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
+
+
+class Known:
+    """A value that does not depend on the inputs.
+
+    Args:
+        array: its content.
+        tensor: what stands for it in the graph.
+        fixed: whether it stays what it is. A weight does not: nothing is worked out from it ahead, though its numbers
+            may be looked at where a shape depends on them.
+    """
+
+    def __init__(self, array: np.ndarray, tensor: torch.Tensor | None = None, fixed: bool = True) -> None:
+        self.array, self.fixed = array, fixed
+        self._tensor = tensor
+
+    @property
+    def value(self) -> Value:
+        """The tensor, or the array if PyTorch has no such type."""
+        if self._tensor is None:
+            self._tensor = reference.to_torch(self.array)
+        return self.array if self._tensor is None else self._tensor
+
+
+class Interpreter:
+    """The operators and functions of a model.
+
+    Args:
+        model: as `load` gives it.
+    """
+
+    def __init__(self, model: ModelProto) -> None:
+        self.opsets = {opset.domain: opset.version for opset in model.opset_import}
+        self.functions = {(f.domain, f.name): f for f in model.functions}
+
+    def run(self, graph: GraphProto, values: Mapping[str, Any], outer: Mapping[str, Any] | None = None) -> list[Value]:
+        """The outputs of a graph.
+
+        Args:
+            values: of its inputs and initializers, by name; a `Known` if it does not depend on the model's inputs.
+            outer: what a subgraph sees of the graphs around it.
+        Raises:
+            ModelError: an operator that nobody knows, or one that fails on its inputs.
+        """
+        scope = {**(outer or {}), **values}
+        self._nodes(graph.node, scope, self.opsets)
+        return [self._of(scope, output.name) for output in graph.output]
+
+    @staticmethod
+    def _of(scope: Mapping[str, Any], name: str) -> Value:
+        value = scope[name]
+        return value.value if isinstance(value, Known) else value
+
+    def _nodes(self, nodes: Sequence[NodeProto], scope: dict[str, Any], opsets: Mapping[str, int]) -> None:
+        for node in nodes:
+            inputs = [scope[name] if name else None for name in node.input]
+            try:
+                made = self._node(node, inputs, scope, opsets)
+            except SolError:
+                raise
+            except Exception as error:
+                raise ModelError(f"{describe(node)} fails: {type(error).__name__}: {first_line(error)}") from error
+            scope.update({name: value for name, value in zip(node.output, made, strict=False) if name})
+
+    def _node(self, node: NodeProto, inputs: list[Any], scope: dict[str, Any], opsets: Mapping[str, int]) -> list[Any]:
+        function = self.functions.get((node.domain, node.op_type))
+        if function is not None:
+            return self._function(node, function, inputs)
+        opset = opsets.get(node.domain, opsets.get("ai.onnx", 0) if node.domain == "" else 0)
+        row = find(node.domain, node.op_type, opset)
+        attributes = {a.name: _attribute(a) for a in node.attribute}
+        if row is None and (body := _body(node, inputs, opset)) is not None:
+            return self._function(node, body, inputs)
+        if row is None:
+            row = reference.row(node, opset)
+        call = Call(node, opset, attributes)
+        call.run = lambda graph, given=(): self._subgraph(graph, given, scope)
+        return self._call(call, row, inputs)
+
+    def _call(self, call: Call, row: Callable, inputs: list[Any]) -> list[Any]:
+        call.known = [value.array if isinstance(value, Known) else None for value in inputs]
+        values = [value.value if isinstance(value, Known) else value for value in inputs]
+        graphs = any(isinstance(a, GraphProto) for a in call.attributes.values())
+        ahead = all(value is None or (isinstance(value, Known) and value.fixed) for value in inputs)
+        if ahead and not graphs and call.node.op_type not in RANDOM:
+            with _disable_current_modes(), torch.no_grad():
+                made = _listed(row(call, *values))
+                return [_known(value) for value in made]
+        return _listed(row(call, *values))
+
+    def _subgraph(self, graph: GraphProto, given: Sequence[Value], scope: dict[str, Any]) -> list[Value]:
+        values = {item.name: value for item, value in zip(graph.input, given, strict=True)}
+        return self.run(graph, {**initializers(graph), **values}, scope)
+
+    def _function(self, node: NodeProto, function: FunctionProto, inputs: list[Any]) -> list[Any]:
+        """A node that stands for several: its attributes go to those that refer to them."""
+        given = {a.name: a for a in (*function.attribute_proto, *node.attribute)}
+        padded = [*inputs, *[None] * (len(function.input) - len(inputs))]
+        scope = dict(zip(function.input, padded, strict=False))
+        opsets = {opset.domain: opset.version for opset in function.opset_import} or self.opsets
+        self._nodes([_filled(inner, given) for inner in function.node], scope, opsets)
+        return [scope.get(name) for name in function.output]
+
+
+def initializers(graph: GraphProto) -> dict[str, Known]:
+    """The constants of a subgraph."""
+    found = {t.name: Known(onnx.numpy_helper.to_array(t)) for t in graph.initializer}
+    return found | {s.values.name: Known(reference.dense(s)) for s in graph.sparse_initializer}
+
+
+def _listed(made: Any) -> list[Any]:
+    return list(made) if isinstance(made, tuple) else [made]
+
+
+def _known(value: Value) -> Any:
+    if isinstance(value, torch.Tensor) and value.numel() <= KNOWN:
+        return Known(reference.to_numpy(value), value)
+    return Known(value) if isinstance(value, np.ndarray) else value
+
+
+def _attribute(attribute: AttributeProto) -> Any:
+    value = onnx.helper.get_attribute_value(attribute)
+    if attribute.type == AttributeProto.STRING:
+        return value.decode()
+    return [item.decode() for item in value] if attribute.type == AttributeProto.STRINGS else value
+
+
+def _filled(node: NodeProto, given: Mapping[str, AttributeProto]) -> NodeProto:
+    """A node of a function, with the attributes that the function was called with."""
+    if not any(attribute.ref_attr_name for attribute in node.attribute):
+        return node
+    made = NodeProto()
+    made.CopyFrom(node)
+    del made.attribute[:]
+    for attribute in node.attribute:
+        if not attribute.ref_attr_name:
+            made.attribute.append(attribute)
+        elif attribute.ref_attr_name in given:
+            filled = made.attribute.add()
+            filled.CopyFrom(given[attribute.ref_attr_name])
+            filled.name = attribute.name
+    return made
+
+
+def _body(node: NodeProto, inputs: list[Any], opset: int) -> FunctionProto | None:
+    """What the standard says an operator is made of, if it does."""
+    says = schema(node.domain, node.op_type, opset)
+    if says is None:
+        return None
+    if says.has_function:
+        versions = [version for version in says.function_opset_versions if version <= opset]
+        return says.get_function_with_opset_version(max(versions)) if versions else None
+    if says.has_context_dependent_function:
+        types = [reference.type_of(value) for value in inputs]
+        versions = [version for version in says.context_dependent_function_opset_versions if version <= opset]
+        if versions:
+            text = says.get_context_dependent_function_with_opset_version(
+                max(versions), node.SerializeToString(), [t.SerializeToString() for t in types]
+            )
+            made = FunctionProto()
+            made.ParseFromString(text)
+            return made
+    return None

@@ -1,0 +1,141 @@
+"""An ONNX model as a torch.nn.Module: what it means, in PyTorch."""
+
+import os
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import ModelProto, TypeProto, ValueInfoProto
+
+from solkit.errors import InputError
+from solkit.frontend.onnx import reference
+from solkit.frontend.onnx.interpret import Interpreter, Known
+from solkit.frontend.onnx.load import load
+from solkit.frontend.onnx.table import TORCH
+from solkit.inputs import Input
+
+
+class OnnxModule(torch.nn.Module):
+    """Runs an ONNX model in PyTorch, node by node.
+
+    Initializers of floating point are its parameters, other ones its buffers, under their names in the model, dots
+    included.
+
+    Args:
+        model: a file, bytes or a message; see `load`.
+    Attributes:
+        inputs, outputs: their names, in the graph's order.
+        shapes: for each input its declared sizes, a name or None for one that is not fixed; None if there are none.
+        dtypes: for each input.
+    Raises:
+        ModelError: as `load`.
+    """
+
+    def __init__(self, model: "str | os.PathLike[str] | bytes | ModelProto") -> None:
+        super().__init__()
+        proto = load(model)
+        graph = proto.graph
+        self._places: dict[str, tuple[torch.nn.Module, str]] = {}
+        self._arrays: dict[str, np.ndarray] = {}
+        for tensor in graph.initializer:
+            self._enter(tensor.name, onnx.numpy_helper.to_array(tensor))
+        for sparse in graph.sparse_initializer:
+            self._enter(sparse.values.name, reference.dense(sparse))
+        given = [item for item in graph.input if item.name not in self._arrays]
+        self.inputs, self.outputs = [item.name for item in given], [item.name for item in graph.output]
+        self.shapes, self.dtypes = [_shape(item) for item in given], [_dtype(item.type) for item in given]
+        self._graph = onnx.GraphProto()
+        self._graph.CopyFrom(graph)
+        del self._graph.initializer[:], self._graph.sparse_initializer[:]  # they are tensors now
+        self._interpreter = Interpreter(proto)
+        self.eval()
+
+    def _enter(self, name: str, array: np.ndarray) -> None:
+        """Make an initializer a parameter or a buffer; dots lead into modules, as in PyTorch."""
+        tensor = reference.to_torch(np.array(array))
+        if tensor is None:
+            self._arrays[name] = array
+            return
+        holder: torch.nn.Module = self
+        *path, leaf = name.split(".")
+        if not all((*path, leaf)) or any(hasattr(torch.nn.Module, part) for part in (*path, leaf)):
+            path, leaf = [], name.replace(".", "_")
+        for part in path:
+            inner = holder._modules.get(part)
+            if inner is None:
+                if hasattr(holder, part):  # a tensor of that name
+                    inner, leaf = holder, name.replace(".", "_")
+                    holder = self
+                    break
+                holder.add_module(part, torch.nn.Module())
+                inner = holder._modules[part]
+            holder = inner
+        while hasattr(holder, leaf):
+            leaf += "_"
+        if tensor.is_floating_point():
+            holder.register_parameter(leaf, torch.nn.Parameter(tensor))
+        else:
+            holder.register_buffer(leaf, tensor)
+        self._places[name] = holder, leaf
+        self._arrays[name] = reference.to_numpy(tensor)  # of the same memory
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        """The outputs: one value, or a tuple of several.
+
+        Args:
+            inputs: in the order of `self.inputs`.
+        Raises:
+            InputError: their number is wrong.
+            ModelError: a node fails on them.
+        """
+        if len(inputs) != len(self.inputs):
+            raise InputError(f"the model takes {len(self.inputs)} inputs ({', '.join(self.inputs)}), not {len(inputs)}")
+        values: dict[str, Any] = {}
+        for name, array in self._arrays.items():
+            place = self._places.get(name)
+            tensor = None if place is None else getattr(*place)
+            values[name] = Known(array, tensor, fixed=tensor is None or not tensor.is_floating_point())
+        values |= zip(self.inputs, inputs, strict=True)
+        made = self._interpreter.run(self._graph, values)
+        return made[0] if len(made) == 1 else tuple(made)
+
+    # -- for sol.optimize ---------------------------------------------------------------------------------------------
+
+    def example_call(self, args: tuple, kwargs: dict[str, Any], vdims: Any) -> tuple[tuple, Any]:
+        """What to compile for: the inputs in order, tensors or `sol.input`, and which dimensions vary.
+
+        Raises:
+            InputError: they are not what the model declares, or there are none and it does not declare enough.
+        """
+        from solkit.frontend.onnx import calling
+
+        if not args and not kwargs and self.inputs:
+            return tuple(calling.declared(self)), vdims
+        given = calling.in_order(self, args, kwargs)
+        if not any(isinstance(item, Input) for item in given):
+            given = calling.tensors(self, given)[0]
+        if vdims is None and any(calling.varying(self)):
+            vdims = calling.varying(self)
+        return tuple(given), vdims
+
+    @staticmethod
+    def optimized_kind() -> type:
+        """The class of what `sol.optimize` gives back."""
+        from solkit.frontend.onnx.optimized import OnnxSolModule
+
+        return OnnxSolModule
+
+
+def _shape(item: ValueInfoProto) -> list[int | str | None] | None:
+    kind = item.type.tensor_type
+    if not item.type.HasField("tensor_type") or not kind.HasField("shape"):
+        return None
+    return [
+        d.dim_value if d.HasField("dim_value") else (d.dim_param or None) if d.HasField("dim_param") else None
+        for d in kind.shape.dim
+    ]
+
+
+def _dtype(kind: TypeProto) -> torch.dtype | None:
+    return TORCH.get(kind.tensor_type.elem_type) if kind.HasField("tensor_type") else None
