@@ -80,7 +80,8 @@ def _cases(group: str) -> list[Any]:
 def _data(case: Any, model: Any) -> Iterator[tuple[list[Any], list[Any]]]:
     """Inputs and expected outputs, of a test in memory or in a folder."""
     if case.data_sets:
-        yield from case.data_sets
+        for inputs, outputs in case.data_sets:
+            yield [_array(item) for item in inputs], [_array(item) for item in outputs]
         return
     for folder in sorted(Path(case.model_dir).glob("test_data_set_*")):
         loaded: dict[str, list[Any]] = {}
@@ -89,6 +90,13 @@ def _data(case: Any, model: Any) -> Iterator[tuple[list[Any], list[Any]]]:
             for index in range(len(list(folder.glob(f"{kind}_*.pb")))):
                 loaded[kind].append(_read((folder / f"{kind}_{index}.pb").read_bytes(), items[index].type))
         yield loaded["input"], loaded["output"]
+
+
+def _array(item: Any) -> Any:
+    """A value of a test in memory, where tensors of types that NumPy lacks are messages."""
+    import onnx
+
+    return onnx.numpy_helper.to_array(item) if isinstance(item, onnx.TensorProto) else item
 
 
 def _read(data: bytes, kind: Any) -> Any:
