@@ -69,10 +69,29 @@ def optimize(
         CacheError: compiled code can be kept nowhere.
         NumericsError: the compiled model does not agree with PyTorch on these inputs.
     """
-    if isinstance(model, (str, os.PathLike, bytes, bytearray, memoryview)) or type(model).__name__ == "ModelProto":
-        from solkit.frontend.onnx import OnnxModule  # onnx takes a while to import
+    if _is_onnx(model):
+        from solkit.frontend.onnx import OnnxModule, optimize_onnx  # onnx takes a while to import
 
-        model = OnnxModule(model)
+        made = model if isinstance(model, torch.nn.Module) else OnnxModule(model)
+        made = made.__dict__.get("_model", made)  # of one that is optimized already
+        return optimize_onnx(made, inputs, kwargs or {}, vdims, batch_size)
+    return optimize_module(model, inputs, kwargs or {}, vdims, batch_size)
+
+
+def _is_onnx(model: Any) -> bool:
+    if isinstance(model, (str, os.PathLike, bytes, bytearray, memoryview)):
+        return True
+    return type(model).__name__ in ("ModelProto", "OnnxModule", "OnnxSolModule")
+
+
+def optimize_module(
+    model: torch.nn.Module,
+    inputs: Sequence[Any],
+    kwargs: dict[str, Any],
+    vdims: Sequence[bool | Sequence[int]] | None,
+    batch_size: int | None,
+) -> SolModule:
+    """`optimize` for a torch.nn.Module."""
     if not isinstance(model, torch.nn.Module):
         hint = "; pass an instance, not the class" if isinstance(model, type) else ""
         raise ModelError(f"sol.optimize takes a torch.nn.Module, not {type(model).__name__}{hint}")
@@ -81,14 +100,11 @@ def optimize(
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if tensor.device.type != "cpu":
             raise ModelError(f"the parameter {name!r} is on {tensor.device}; solkit runs on the CPU: call model.cpu()")
-    if hasattr(model, "example_call"):
-        inputs, vdims = model.example_call(inputs, kwargs or {}, vdims)
-        kwargs = None
-    args, kwargs = normalize(model, inputs, dict(kwargs or {}))
+    args, kwargs = normalize(model, tuple(inputs), dict(kwargs))
     example = example_of(args, kwargs, vdims, batch_size)
     with COMPILING, stage(f"optimizing {type(model).__name__}"):
         if not example.varying:
-            return _module(model, _kept_or_new(model, example.args, example.kwargs))
+            return SolModule(model, _kept_or_new(model, example.args, example.kwargs))
         return _for_many_shapes(model, example)
 
 
@@ -118,13 +134,7 @@ def _for_many_shapes(model: torch.nn.Module, example: Example) -> SolModule:
             shapes.find(shapes.part(signature.tensors(example.args, example.kwargs), 0, 1))
         else:
             log.info("a batch for %s cannot be cut, so each size of it is compiled when first seen: %s", name, reason)
-    return _module(model, first, shapes)
-
-
-def _module(model: torch.nn.Module, first: Specialization, shapes: Shapes | None = None) -> SolModule:
-    """The optimized module, of the kind that suits the model's frontend."""
-    kind = model.optimized_kind() if hasattr(model, "optimized_kind") else SolModule
-    return kind(model, first, shapes)
+    return SolModule(model, first, shapes)
 
 
 def _kept_or_new(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> Specialization:

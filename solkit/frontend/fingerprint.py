@@ -81,6 +81,9 @@ class _Walk:
                 yield f"tensor {name} {shared} {_tensor(tensor)}"
             if any(getattr(module, hooks) for hooks in _HOOKS):
                 raise _Unknown
+            if hasattr(type(module), "described_for_cache"):  # a frontend's own module knows best
+                yield module.described_for_cache()
+                continue
             for name, value in module.__dict__.items():
                 if name not in _MODULE_STATE:
                     yield f"attribute {name}"

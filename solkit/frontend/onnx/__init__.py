@@ -1,6 +1,15 @@
 """ONNX models: read, checked, and run in PyTorch, from where they are captured as any other model."""
 
-from solkit.frontend.onnx import control, elementwise, matrix, recurrent, reduce, resize, shapes, window  # the table
+# Importing these enters their rows into the table.
+from solkit.frontend.onnx import control as control
+from solkit.frontend.onnx import elementwise as elementwise
+from solkit.frontend.onnx import matrix as matrix
+from solkit.frontend.onnx import recurrent as recurrent
+from solkit.frontend.onnx import reduce as reduce
+from solkit.frontend.onnx import resize as resize
+from solkit.frontend.onnx import shapes as shapes
+from solkit.frontend.onnx import window as window
 from solkit.frontend.onnx.module import OnnxModule
+from solkit.frontend.onnx.optimized import OnnxSolModule, optimize_onnx
 
-__all__ = ["OnnxModule", "control", "elementwise", "matrix", "recurrent", "reduce", "resize", "shapes", "window"]
+__all__ = ["OnnxModule", "OnnxSolModule", "optimize_onnx"]

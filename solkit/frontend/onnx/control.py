@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from solkit.errors import ModelError
+from solkit.frontend.onnx.known import Known, plain
 from solkit.frontend.onnx.load import describe
 from solkit.frontend.onnx.table import Call, operator
 
@@ -14,7 +16,7 @@ MOST_TURNS = 1 << 20  # of a loop
 
 @operator("If")
 def if_(call: Call, condition: Tensor) -> tuple[Any, ...]:
-    taken = bool(call.numbers(0, condition)[0])
+    taken = bool(call.numbers(0, plain(condition))[0])
     return tuple(call.run(call["then_branch"] if taken else call["else_branch"], ()))
 
 
@@ -22,26 +24,39 @@ def if_(call: Call, condition: Tensor) -> tuple[Any, ...]:
 def loop(call: Call, limit: Any, condition: Any, *carried: Any) -> tuple[Any, ...]:
     """Turns are unrolled. Outputs of the body: whether to go on, what is carried, and what is stacked up."""
     body, count = call["body"], len(carried)
-    most = None if limit is None else int(call.numbers(0, limit)[0])
-    going = True if condition is None else bool(call.numbers(1, condition)[0])
+    most = None if limit is None else int(call.numbers(0, plain(limit))[0])
+    going = True if condition is None else bool(call.numbers(1, plain(condition))[0])
     stacked: list[list[Tensor]] = [[] for _ in body.output[1 + count :]]
     turn = 0
     while going and (most is None or turn < most):
         if turn == MOST_TURNS:
             raise ModelError(f"{describe(call.node)} does not end within {MOST_TURNS} turns")
-        onward, *made = call.run(body, (torch.tensor(turn), torch.tensor(True), *carried))
+        onward, *made = call.run(body, (Known(np.array(turn)), Known(np.array(True)), *carried))
         carried = tuple(made[:count])
         for items, item in zip(stacked, made[count:], strict=True):
-            items.append(item)
-        going, turn = bool(onward), turn + 1
+            items.append(plain(item))
+        going, turn = _truth(call, onward), turn + 1
     scans = (torch.stack(items) if items else torch.zeros(0) for items in stacked)
     return (*carried, *scans)
+
+
+def _truth(call: Call, value: Any) -> bool:
+    """What a subgraph says of whether to go on.
+
+    Raises:
+        ModelError: a program is being traced, and that is known only when it is called.
+    """
+    if isinstance(value, Known):
+        call.decisive |= value.origin
+    elif torch.compiler.is_exporting():
+        raise ModelError(f"how often {describe(call.node)} goes round depends on what the model is called with")
+    return bool(plain(value))
 
 
 @operator("Scan", since=9)
 def scan(call: Call, *inputs: Any) -> tuple[Any, ...]:
     body, many = call["body"], call["num_scan_inputs"]
-    states, scanned = list(inputs[: len(inputs) - many]), inputs[len(inputs) - many :]
+    states, scanned = list(inputs[: len(inputs) - many]), map(plain, inputs[len(inputs) - many :])
     outputs = len(body.output) - len(states)
     axes = call.get("scan_input_axes") or [0] * many
     backwards = call.get("scan_input_directions") or [0] * many
@@ -51,7 +66,7 @@ def scan(call: Call, *inputs: Any) -> tuple[Any, ...]:
         results = call.run(body, (*states, *row))
         states = results[: len(states)]
         for items, item in zip(made, results[len(states) :], strict=True):
-            items.append(item)
+            items.append(plain(item))
     axes = call.get("scan_output_axes") or [0] * outputs
     backwards = call.get("scan_output_directions") or [0] * outputs
     scans = (torch.stack(i[:: -1 if back else 1], a) for i, a, back in zip(made, axes, backwards, strict=True))

@@ -15,36 +15,15 @@ from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProt
 from torch.utils._python_dispatch import _disable_current_modes
 
 from solkit.errors import ModelError, SolError, first_line
-from solkit.frontend.onnx import reference
+from solkit.frontend.onnx import limits, reference
+from solkit.frontend.onnx.known import Known, plain
 from solkit.frontend.onnx.load import describe
 from solkit.frontend.onnx.table import Call, Value, find, schema
 
 KNOWN = 1 << 16  # elements of a result that is worked out ahead; what is larger is left to the graph
 
-# Each call gives something else, so nothing is known of the result.
-RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
-
-
-class Known:
-    """A value that does not depend on the inputs.
-
-    Args:
-        array: its content.
-        tensor: what stands for it in the graph.
-        fixed: whether it stays what it is. A weight does not: nothing is worked out from it ahead, though its numbers
-            may be looked at where a shape depends on them.
-    """
-
-    def __init__(self, array: np.ndarray, tensor: torch.Tensor | None = None, fixed: bool = True) -> None:
-        self.array, self.fixed = array, fixed
-        self._tensor = tensor
-
-    @property
-    def value(self) -> Value:
-        """The tensor, or the array if PyTorch has no such type."""
-        if self._tensor is None:
-            self._tensor = reference.to_torch(self.array)
-        return self.array if self._tensor is None else self._tensor
+# They say something of shapes, which are known while tracing, whatever is in the tensor.
+OF_SHAPES = {"Shape", "Size"}
 
 
 class Interpreter:
@@ -52,14 +31,18 @@ class Interpreter:
 
     Args:
         model: as `load` gives it.
+    Attributes:
+        decisive: the inputs of the model whose numbers decided a shape or a branch, of those that were given as
+            `Known` with their name as origin.
     """
 
     def __init__(self, model: ModelProto) -> None:
+        self.decisive: set[str] = set()
         self.opsets = {opset.domain: opset.version for opset in model.opset_import}
         self.functions = {(f.domain, f.name): f for f in model.functions}
 
     def run(self, graph: GraphProto, values: Mapping[str, Any], outer: Mapping[str, Any] | None = None) -> list[Value]:
-        """The outputs of a graph.
+        """The outputs of a graph; a `Known` where one does not depend on the model's inputs.
 
         Args:
             values: of its inputs and initializers, by name; a `Known` if it does not depend on the model's inputs.
@@ -68,19 +51,18 @@ class Interpreter:
             ModelError: an operator that nobody knows, or one that fails on its inputs.
         """
         scope = {**(outer or {}), **values}
-        self._nodes(graph.node, scope, self.opsets)
-        return [self._of(scope, output.name) for output in graph.output]
-
-    @staticmethod
-    def _of(scope: Mapping[str, Any], name: str) -> Value:
-        value = scope[name]
-        return value.value if isinstance(value, Known) else value
+        with limits.counting():
+            limits.step()
+            self._nodes(graph.node, scope, self.opsets)
+        return [scope[output.name] for output in graph.output]
 
     def _nodes(self, nodes: Sequence[NodeProto], scope: dict[str, Any], opsets: Mapping[str, int]) -> None:
         for node in nodes:
             inputs = [scope[name] if name else None for name in node.input]
             try:
+                limits.step()
                 made = self._node(node, inputs, scope, opsets)
+                limits.check_results(made)
             except SolError:
                 raise
             except Exception as error:
@@ -91,26 +73,33 @@ class Interpreter:
         function = self.functions.get((node.domain, node.op_type))
         if function is not None:
             return self._function(node, function, inputs)
-        opset = opsets.get(node.domain, opsets.get("ai.onnx", 0) if node.domain == "" else 0)
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        opset = opsets.get(domain) or opsets.get("ai.onnx" if domain == "" else domain, 0)
         row = find(node.domain, node.op_type, opset)
+        if row is not None and reference.is_foreign(node, list(map(plain, inputs))):
+            row = reference.row(node, opset)
         attributes = {a.name: _attribute(a) for a in node.attribute}
         if row is None and (body := _body(node, inputs, opset)) is not None:
             return self._function(node, body, inputs)
         if row is None:
             row = reference.row(node, opset)
-        call = Call(node, opset, attributes)
+        call = Call(node, opset, attributes, decisive=self.decisive)
         call.run = lambda graph, given=(): self._subgraph(graph, given, scope)
         return self._call(call, row, inputs)
 
     def _call(self, call: Call, row: Callable, inputs: list[Any]) -> list[Any]:
         call.known = [value.array if isinstance(value, Known) else None for value in inputs]
-        values = [value.value if isinstance(value, Known) else value for value in inputs]
+        call.origins = [value.origin if isinstance(value, Known) else frozenset() for value in inputs]
         graphs = any(isinstance(a, GraphProto) for a in call.attributes.values())
+        if graphs:
+            return _listed(row(call, *inputs))
+        values = list(map(plain, inputs))
+        of_shapes = call.node.op_type in OF_SHAPES
         ahead = all(value is None or (isinstance(value, Known) and value.fixed) for value in inputs)
-        if ahead and not graphs and call.node.op_type not in RANDOM:
-            with _disable_current_modes(), torch.no_grad():
-                made = _listed(row(call, *values))
-                return [_known(value) for value in made]
+        if (ahead or of_shapes) and not reference.is_random(call.node):
+            origin = frozenset() if of_shapes else frozenset().union(*call.origins)
+            with _disable_current_modes(), limits.counted(), torch.no_grad():
+                return [_known(value, origin) for value in _listed(row(call, *values))]
         return _listed(row(call, *values))
 
     def _subgraph(self, graph: GraphProto, given: Sequence[Value], scope: dict[str, Any]) -> list[Value]:
@@ -122,7 +111,7 @@ class Interpreter:
         given = {a.name: a for a in (*function.attribute_proto, *node.attribute)}
         padded = [*inputs, *[None] * (len(function.input) - len(inputs))]
         scope = dict(zip(function.input, padded, strict=False))
-        opsets = {opset.domain: opset.version for opset in function.opset_import} or self.opsets
+        opsets = self.opsets | {opset.domain: opset.version for opset in function.opset_import}
         self._nodes([_filled(inner, given) for inner in function.node], scope, opsets)
         return [scope.get(name) for name in function.output]
 
@@ -137,10 +126,10 @@ def _listed(made: Any) -> list[Any]:
     return list(made) if isinstance(made, tuple) else [made]
 
 
-def _known(value: Value) -> Any:
+def _known(value: Value, origin: frozenset[str]) -> Any:
     if isinstance(value, torch.Tensor) and value.numel() <= KNOWN:
-        return Known(reference.to_numpy(value), value)
-    return Known(value) if isinstance(value, np.ndarray) else value
+        return Known(reference.to_numpy(value), value, origin=origin)
+    return Known(value, origin=origin) if isinstance(value, np.ndarray) else value
 
 
 def _attribute(attribute: AttributeProto) -> Any:
@@ -174,15 +163,14 @@ def _body(node: NodeProto, inputs: list[Any], opset: int) -> FunctionProto | Non
         return None
     if says.has_function:
         versions = [version for version in says.function_opset_versions if version <= opset]
-        return says.get_function_with_opset_version(max(versions)) if versions else None
+        return FunctionProto.FromString(says.get_function_with_opset_version(max(versions))) if versions else None
     if says.has_context_dependent_function:
         types = [reference.type_of(value) for value in inputs]
         versions = [version for version in says.context_dependent_function_opset_versions if version <= opset]
         if versions:
-            text = says.get_context_dependent_function_with_opset_version(
-                max(versions), node.SerializeToString(), [t.SerializeToString() for t in types]
+            return FunctionProto.FromString(
+                says.get_context_dependent_function_with_opset_version(
+                    max(versions), node.SerializeToString(), [t.SerializeToString() for t in types]
+                )
             )
-            made = FunctionProto()
-            made.ParseFromString(text)
-            return made
     return None

@@ -1,6 +1,10 @@
 """An ONNX model as a torch.nn.Module: what it means, in PyTorch."""
 
+import copy
+import functools
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,12 +12,16 @@ import onnx
 import torch
 from onnx import ModelProto, TypeProto, ValueInfoProto
 
+from solkit import cache
 from solkit.errors import InputError
 from solkit.frontend.onnx import reference
-from solkit.frontend.onnx.interpret import Interpreter, Known
+from solkit.frontend.onnx.interpret import Interpreter
+from solkit.frontend.onnx.known import Known, plain
 from solkit.frontend.onnx.load import load
 from solkit.frontend.onnx.table import TORCH
-from solkit.inputs import Input
+
+DECIDING = 1024  # elements of an input whose numbers may decide shapes
+FEW_NUMBERS = 64  # of floating point, that may decide something in an initializer: scales, bounds
 
 
 class OnnxModule(torch.nn.Module):
@@ -28,6 +36,7 @@ class OnnxModule(torch.nn.Module):
         inputs, outputs: their names, in the graph's order.
         shapes: for each input its declared sizes, a name or None for one that is not fixed; None if there are none.
         dtypes: for each input.
+        decided: inputs whose numbers are part of the model from here on; what is passed for them is not looked at.
     Raises:
         ModelError: as `load`.
     """
@@ -49,6 +58,11 @@ class OnnxModule(torch.nn.Module):
         self._graph.CopyFrom(graph)
         del self._graph.initializer[:], self._graph.sparse_initializer[:]  # they are tensors now
         self._interpreter = Interpreter(proto)
+        self._description = cache.key_of(
+            self._graph.SerializeToString(deterministic=True),
+            *(item.SerializeToString(deterministic=True) for item in (*proto.opset_import, *proto.functions)),
+        )
+        self.decided: dict[str, np.ndarray] = {}
         self.eval()
 
     def _enter(self, name: str, array: np.ndarray) -> None:
@@ -97,34 +111,43 @@ class OnnxModule(torch.nn.Module):
             tensor = None if place is None else getattr(*place)
             values[name] = Known(array, tensor, fixed=tensor is None or not tensor.is_floating_point())
         values |= zip(self.inputs, inputs, strict=True)
-        made = self._interpreter.run(self._graph, values)
+        values |= {name: Known(array) for name, array in self.decided.items()}
+        made = list(map(plain, self._interpreter.run(self._graph, values)))
         return made[0] if len(made) == 1 else tuple(made)
 
-    # -- for sol.optimize ---------------------------------------------------------------------------------------------
+    def deciding(self, inputs: Sequence[torch.Tensor]) -> dict[str, np.ndarray]:
+        """Those of these inputs whose numbers decide the shape of something or which way is taken: the `shape` of a
+        Reshape, the `axes` of a sum. Large ones never do."""
+        self._interpreter.decisive.clear()
+        values = [
+            Known(reference.to_numpy(value), value, origin=frozenset([name])) if value.numel() <= DECIDING else value
+            for name, value in zip(self.inputs, inputs, strict=True)
+        ]
+        with torch.no_grad():
+            self.forward(*values)
+        found = self._interpreter.decisive
+        return {name: np.array(value.array) for name, value in zip(self.inputs, values, strict=True) if name in found}
 
-    def example_call(self, args: tuple, kwargs: dict[str, Any], vdims: Any) -> tuple[tuple, Any]:
-        """What to compile for: the inputs in order, tensors or `sol.input`, and which dimensions vary.
+    def described_for_cache(self) -> str:
+        """A key for what is captured of this model: everything but the content of its weights."""
+        parts: list[Any] = [_own_source(), onnx.__version__, self._description]
+        for name, array in (*self._arrays.items(), *self.decided.items()):
+            parts += [name, str(array.dtype), str(array.shape)]
+            if array.dtype.kind not in "fc" or array.size <= FEW_NUMBERS or name in self.decided:
+                parts.append(array.tobytes() if array.dtype.kind != "O" else repr(array.tolist()))
+        return cache.key_of(*parts)
 
-        Raises:
-            InputError: they are not what the model declares, or there are none and it does not declare enough.
-        """
-        from solkit.frontend.onnx import calling
+    def with_decided(self, decided: dict[str, np.ndarray]) -> "OnnxModule":
+        """The same model, of the same tensors, with the numbers of these inputs fixed."""
+        made = copy.copy(self)
+        made.decided = decided
+        return made
 
-        if not args and not kwargs and self.inputs:
-            return tuple(calling.declared(self)), vdims
-        given = calling.in_order(self, args, kwargs)
-        if not any(isinstance(item, Input) for item in given):
-            given = calling.tensors(self, given)[0]
-        if vdims is None and any(calling.varying(self)):
-            vdims = calling.varying(self)
-        return tuple(given), vdims
 
-    @staticmethod
-    def optimized_kind() -> type:
-        """The class of what `sol.optimize` gives back."""
-        from solkit.frontend.onnx.optimized import OnnxSolModule
-
-        return OnnxSolModule
+@functools.cache
+def _own_source() -> str:
+    """The table of operators decides what is captured, so its text counts."""
+    return cache.key_of(*(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
 
 
 def _shape(item: ValueInfoProto) -> list[int | str | None] | None:

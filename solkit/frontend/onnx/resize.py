@@ -75,7 +75,7 @@ def _resize(call: Call, x: Tensor, scales: Any, sizes: Any, roi: Any, where: str
             _weights(call, at, old[index], scales[index], sizes[index], where, rounding, bound)
             for at in range(sizes[index])
         ]
-        made = _along(made, axis, torch.tensor([row or [0.0] * old[index] for row in rows], dtype=x.dtype))
+        made = _along(made, axis, [row or [0.0] * old[index] for row in rows])
         if any(row is None for row in rows):
             shape = [-1 if i == axis else 1 for i in range(x.dim())]
             beyond.append(torch.tensor([row is None for row in rows]).reshape(shape))
@@ -84,11 +84,11 @@ def _resize(call: Call, x: Tensor, scales: Any, sizes: Any, roi: Any, where: str
     return made
 
 
-def _along(x: Tensor, axis: int, matrix: Tensor) -> Tensor:
+def _along(x: Tensor, axis: int, matrix: list[list[float]]) -> Tensor:
     """The product with `matrix` [new, old] along an axis; by picking rows where each is a single one."""
-    if bool(((matrix == 0) | (matrix == 1)).all()) and bool((matrix.sum(1) == 1).all()):
-        return x.index_select(axis, matrix.argmax(1))
-    return torch.matmul(x.transpose(axis, -1), matrix.T).transpose(axis, -1)
+    if all(max(row) == 1 and row.count(0.0) == len(row) - 1 for row in matrix):
+        return x.index_select(axis, torch.tensor([row.index(1.0) for row in matrix]))
+    return torch.matmul(x.transpose(axis, -1), torch.tensor(matrix, dtype=x.dtype).T).transpose(axis, -1)
 
 
 def _by_pytorch(call: Call, x: Tensor, axes: Any, scales: Any, sizes: Any, where: str, rounding: str) -> Tensor | None:

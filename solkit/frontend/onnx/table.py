@@ -46,6 +46,8 @@ class Call:
         opset: version of the set of operators it belongs to.
         attributes: by name, as Python values; graphs as messages.
         known: for each input, its value where that is known while tracing, else None.
+        origins: for each input that is known, the inputs of the model that it was worked out from.
+        decisive: the inputs of the model whose numbers decided something, added to.
         run: runs a subgraph with values for its inputs, and gives a list of its outputs.
     """
 
@@ -53,6 +55,8 @@ class Call:
     opset: int
     attributes: dict[str, Any]
     known: list[np.ndarray | None] = field(default_factory=list)
+    origins: list[frozenset[str]] = field(default_factory=list)
+    decisive: set[str] = field(default_factory=set)
     run: Callable[..., list[Value]] = lambda *_: []
 
     def __getitem__(self, name: str) -> Any:
@@ -75,8 +79,19 @@ class Call:
         return max((i + 1 for i, name in enumerate(self.node.output) if name), default=0)
 
     def numbers(self, index: int, value: Value) -> list:
-        """Input `index`, whose value is `value`, as a flat list of Python numbers."""
+        """Input `index`, whose value is `value`, as a flat list of Python numbers.
+
+        Raises:
+            ModelError: a program is being traced, and they are known only when it is called.
+        """
         known = self.known[index] if index < len(self.known) else None
+        if known is None and torch.compiler.is_exporting():
+            raise ModelError(
+                f"{describe(self.node)} needs the numbers in its input {self.node.input[index]!r}, which "
+                "depend on what the model is called with"
+            )
+        if index < len(self.origins):
+            self.decisive |= self.origins[index]
         return (known if known is not None else value).reshape(-1).tolist()
 
     def ints(self, name: str, index: int, inputs: Sequence[Value], default: Any = None) -> Any:
