@@ -1,6 +1,7 @@
 """ONNX models: read, checked, and run in PyTorch, from where they are captured as any other model."""
 
 # Importing these enters their rows into the table.
+from solkit.frontend.onnx import attention as attention
 from solkit.frontend.onnx import control as control
 from solkit.frontend.onnx import elementwise as elementwise
 from solkit.frontend.onnx import matrix as matrix

@@ -55,22 +55,49 @@ def _truth(call: Call, value: Any) -> bool:
 
 @operator("Scan", since=9)
 def scan(call: Call, *inputs: Any) -> tuple[Any, ...]:
-    body, many = call["body"], call["num_scan_inputs"]
+    many = call["num_scan_inputs"]
     states, scanned = list(inputs[: len(inputs) - many]), map(plain, inputs[len(inputs) - many :])
-    outputs = len(body.output) - len(states)
     axes = call.get("scan_input_axes") or [0] * many
     backwards = call.get("scan_input_directions") or [0] * many
     rows = [x.unbind(axis)[:: -1 if back else 1] for x, axis, back in zip(scanned, axes, backwards, strict=True)]
-    made: list[list[Tensor]] = [[] for _ in range(outputs)]
+    states, made = _turns(call, states, rows)
+    axes = call.get("scan_output_axes") or [0] * len(made)
+    backwards = call.get("scan_output_directions") or [0] * len(made)
+    scans = (torch.stack(i[:: -1 if back else 1], a) for i, a, back in zip(made, axes, backwards, strict=True))
+    return (*states, *scans)
+
+
+@operator("Scan", since=8)
+def scan_8(call: Call, lengths: Any, *inputs: Any) -> tuple[Any, ...]:
+    """Each sample of a batch by itself, along its first axis; behind a sample's length there are zeros."""
+    many = call["num_scan_inputs"]
+    given = list(map(plain, inputs))
+    scanned = given[len(given) - many :]
+    most = scanned[0].shape[1]
+    counts = [most] * len(scanned[0]) if lengths is None else call.numbers(0, plain(lengths))
+    backwards = call.get("directions") or [0] * many
+    samples = []
+    for n, count in enumerate(counts):
+        rows = [x[n, :count].unbind(0)[:: -1 if back else 1] for x, back in zip(scanned, backwards, strict=True)]
+        states, made = _turns(call, [state[n] for state in given[: len(given) - many]], rows)
+        samples.append([*map(plain, states), *(_padded(torch.stack(items), most) for items in made)])
+    return tuple(torch.stack(parts) for parts in zip(*samples, strict=True))
+
+
+def _turns(call: Call, states: list[Any], rows: list[Any]) -> tuple[list[Any], list[list[Tensor]]]:
+    """The body of a Scan for one row after the other: the last states, and what each turn made beside them."""
+    body = call["body"]
+    made: list[list[Tensor]] = [[] for _ in body.output[len(states) :]]
     for row in zip(*rows, strict=True):
         results = call.run(body, (*states, *row))
         states = results[: len(states)]
         for items, item in zip(made, results[len(states) :], strict=True):
             items.append(plain(item))
-    axes = call.get("scan_output_axes") or [0] * outputs
-    backwards = call.get("scan_output_directions") or [0] * outputs
-    scans = (torch.stack(i[:: -1 if back else 1], a) for i, a, back in zip(made, axes, backwards, strict=True))
-    return (*states, *scans)
+    return states, made
+
+
+def _padded(x: Tensor, length: int) -> Tensor:
+    return torch.cat([x, x.new_zeros(length - len(x), *x.shape[1:])])
 
 
 # -- sequences ------------------------------------------------------------------------------------------------------

@@ -4,8 +4,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from onnx import TensorProto
 
-from solkit.frontend.onnx.table import TORCH, Call, operator
+from solkit.frontend.onnx import reference
+from solkit.frontend.onnx.table import TORCH, Call, Row, operator
 
 Tensor = torch.Tensor
 
@@ -60,16 +62,36 @@ BINARY = {
     "Xor": torch.logical_xor,
 }
 
+# Those that broadcast by attributes in opset 6.
+STRETCHED = {"Add", "And", "Div", "Equal", "Greater", "Less", "Mul", "Or", "Pow", "Sub", "Xor"}
+
+
+def _as_in_opset_6(row: Row) -> Row:
+    """Before opset 7 the second input stretches to the first only if `broadcast` says so, from `axis` on."""
+
+    def old(call: Call, a: Tensor, b: Tensor) -> Tensor:
+        axis = call.get("axis")
+        if call.get("broadcast", 0) and axis is not None and b.dim():
+            b = b.reshape([*b.shape, *[1] * (a.dim() - axis % a.dim() - b.dim())])
+        return row(call, a, b)
+
+    return old
+
+
+def _enter(name: str, row: Row) -> None:
+    operator(name, since=7 if name in STRETCHED else 1)(row)
+    if name in STRETCHED:
+        operator(name)(_as_in_opset_6(row))
+
 
 def _plain(function: Any) -> Any:
     return lambda call, *inputs: function(*inputs)
 
 
 for _name, _function in {**UNARY, **BINARY}.items():
-    operator(_name)(_plain(_function))
+    _enter(_name, _plain(_function))
 
 
-@operator("Div")
 def div(call: Call, a: Tensor, b: Tensor) -> Tensor:
     """Whole numbers are cut towards zero, as in C."""
     return a / b if a.is_floating_point() or a.is_complex() else torch.div(a, b, rounding_mode="trunc")
@@ -81,10 +103,13 @@ def mod(call: Call, a: Tensor, b: Tensor) -> Tensor:
     return torch.fmod(a, b) if call.get("fmod", 0) else torch.remainder(a, b)
 
 
-@operator("Pow")
 def power(call: Call, base: Tensor, exponent: Tensor) -> Tensor:
     """The type is that of the base."""
     return torch.pow(base, exponent).to(base.dtype)
+
+
+_enter("Div", div)
+_enter("Pow", power)
 
 
 @operator("BitShift")
@@ -135,7 +160,9 @@ def clip(call: Call, x: Tensor, low: Tensor | None = None, high: Tensor | None =
 
 @operator("Cast")
 def cast(call: Call, x: Tensor) -> Tensor:
-    return x.to(TORCH[call["to"]])
+    """Before opset 6 the type is a name."""
+    to = call["to"]
+    return x.to(TORCH[TensorProto.DataType.Value(to) if isinstance(to, str) else to])
 
 
 @operator("CastLike")
@@ -152,9 +179,15 @@ def is_inf(call: Call, x: Tensor) -> Tensor:
     return found if down else found & (x > 0)
 
 
-@operator("PRelu")
+@operator("PRelu", since=7)
 def prelu(call: Call, x: Tensor, slope: Tensor) -> Tensor:
     return torch.where(x < 0, x * slope, x)
+
+
+@operator("PRelu")
+def prelu_1(call: Call, x: Tensor, slope: Tensor) -> Tensor:
+    """One slope, or one for each channel."""
+    return prelu(call, x, slope.reshape([-1, *[1] * (x.dim() - 2)]) if slope.numel() > 1 else slope)
 
 
 # -- activations with numbers in their attributes -------------------------------------------------------------------
@@ -208,7 +241,15 @@ def thresholded_relu(call: Call, x: Tensor) -> Tensor:
     return torch.where(x > call.get("alpha", 1.0), x, torch.zeros_like(x))
 
 
-@operator("Identity", "Dropout")
-def identity(call: Call, x: Any, *_: Any) -> Any:
-    """Dropout is the identity where nothing is trained, and its mask is all True."""
-    return x if call.outputs == 1 else (x, torch.ones_like(x, dtype=torch.bool))
+@operator("Identity")
+def identity(call: Call, x: Any) -> Any:
+    return x
+
+
+@operator("Dropout")
+def dropout(call: Call, x: Tensor, ratio: Tensor | None = None, training: Tensor | None = None) -> Any:
+    """The identity, unless the third input says to train. The mask is of `x`'s type before opset 10."""
+    if training is not None and call.numbers(2, training)[0]:
+        return reference.row(call.node, call.opset)(call, x, ratio, training)
+    kind = torch.bool if call.opset >= 10 else x.dtype
+    return x if call.outputs == 1 else (x, torch.ones_like(x, dtype=kind))

@@ -15,7 +15,7 @@ from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProt
 from torch.utils._python_dispatch import _disable_current_modes
 
 from solkit.errors import ModelError, SolError, first_line
-from solkit.frontend.onnx import limits, reference
+from solkit.frontend.onnx import limits, reference, training
 from solkit.frontend.onnx.known import Known, plain
 from solkit.frontend.onnx.load import describe
 from solkit.frontend.onnx.table import Call, Value, find, schema
@@ -61,7 +61,10 @@ class Interpreter:
             inputs = [scope[name] if name else None for name in node.input]
             try:
                 limits.step()
-                made = self._node(node, inputs, scope, opsets)
+                if training.is_gradient(node):
+                    made = training.gradient(node, nodes, scope, lambda some, inner: self._nodes(some, inner, opsets))
+                else:
+                    made = self._node(node, inputs, scope, opsets)
                 limits.check_results(made)
             except SolError:
                 raise
@@ -157,10 +160,18 @@ def _filled(node: NodeProto, given: Mapping[str, AttributeProto]) -> NodeProto:
 
 
 def _body(node: NodeProto, inputs: list[Any], opset: int) -> FunctionProto | None:
-    """What the standard says an operator is made of, if it does."""
+    """What the standard says an operator is made of, if it does; with the defaults of its attributes."""
     says = schema(node.domain, node.op_type, opset)
-    if says is None:
-        return None
+    body = None if says is None else _body_of(says, node, inputs, opset)
+    if body is not None:
+        for name, attribute in says.attributes.items():
+            if attribute.default_value.type:
+                body.attribute_proto.add().CopyFrom(attribute.default_value)
+                body.attribute_proto[-1].name = name
+    return body
+
+
+def _body_of(says: onnx.defs.OpSchema, node: NodeProto, inputs: list[Any], opset: int) -> FunctionProto | None:
     if says.has_function:
         versions = [version for version in says.function_opset_versions if version <= opset]
         return FunctionProto.FromString(says.get_function_with_opset_version(max(versions))) if versions else None

@@ -1,6 +1,5 @@
-"""ONNX operators that multiply matrices: Gemm, MatMul, Einsum, attention, and their quantized forms."""
+"""ONNX operators that multiply matrices: Gemm, MatMul, Einsum, and their quantized forms."""
 
-import math
 from typing import Any
 
 import torch
@@ -131,76 +130,3 @@ def qlinear_conv(
     total = total if bias is None else total + bias.double().reshape(row)
     scale = x_s.double() * (w_s.double().reshape(row) if w_s.numel() > 1 else w_s.double()) / y_s.double()
     return _rescaled(total, scale, y_z)
-
-
-# -- attention ------------------------------------------------------------------------------------------------------
-
-
-@operator("Attention", since=23)
-def attention(
-    call: Call,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    mask: Any = None,
-    past_k: Any = None,
-    past_v: Any = None,
-    held: Any = None,
-) -> Any:
-    """Scaled dot products, [N, heads, T, E] or [N, T, heads * E]; keys and values of earlier calls come first. Fewer
-    key heads than query heads are shared among them."""
-    flat = q.dim() == 3
-    if flat:
-        q = _heads(q, call["q_num_heads"])
-        k, v = (_heads(x, call["kv_num_heads"]) for x in (k, v))
-    if past_k is not None:
-        k, v = torch.cat([past_k, k], 2), torch.cat([past_v, v], 2)
-    present = k, v
-    shared = q.shape[1] // k.shape[1]
-    if shared > 1:
-        k, v = k.repeat_interleave(shared, 1), v.repeat_interleave(shared, 1)
-    scale = call.get("scale") or 1 / math.sqrt(q.shape[-1])
-    bias = _bias(call, q, k, mask, 0 if past_k is None else past_k.shape[2], held)
-    cap, mode = call.get("softcap", 0.0), call.get("qk_matmul_output_mode", 0)
-    if not cap and call.outputs < 4:
-        y = F.scaled_dot_product_attention(q, k, v, bias, scale=scale)
-        return (_joined(y) if flat else y, *present)[: call.outputs]
-    root = math.sqrt(scale)
-    steps = [torch.matmul(q * root, (k * root).transpose(-1, -2))]
-    steps.append(steps[0] if bias is None else steps[0] + bias)
-    if cap:
-        capped = cap * torch.tanh(steps[0] / cap)
-        steps = [steps[0], capped if bias is None else capped + bias, capped]
-    weights = torch.softmax(steps[1], -1)
-    shown = {0: steps[0], 1: steps[1], 2: steps[-1], 3: weights}[mode]
-    y = torch.matmul(weights, v)
-    return (_joined(y) if flat else y, *present, shown)[: call.outputs]
-
-
-def _heads(x: Tensor, heads: int) -> Tensor:
-    return x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)
-
-
-def _joined(x: Tensor) -> Tensor:
-    return x.transpose(1, 2).reshape(x.shape[0], x.shape[2], -1)
-
-
-def _bias(call: Call, q: Tensor, k: Tensor, mask: Tensor | None, past: int, held: Tensor | None) -> Tensor | None:
-    """What is added to the scores: the mask, the future, and keys beyond those that count."""
-    rows, columns = q.shape[2], k.shape[2]
-    lowest = float("-inf")
-    bias = None
-    if mask is not None:
-        if mask.shape[-1] < columns:
-            fill = False if mask.dtype == torch.bool else lowest
-            mask = F.pad(mask, (0, columns - mask.shape[-1]), value=fill)
-        bias = torch.where(mask, 0.0, lowest).to(q.dtype) if mask.dtype == torch.bool else mask
-    if call.get("is_causal", 0):
-        seen = torch.arange(columns) <= torch.arange(rows).reshape(-1, 1) + past
-        causal = torch.where(seen, 0.0, lowest).to(q.dtype)
-        bias = causal if bias is None else bias + causal
-    if held is not None:
-        counted = torch.arange(columns) < held.reshape(-1, 1, 1, 1)
-        limit = torch.where(counted, 0.0, lowest).to(q.dtype)
-        bias = limit if bias is None else bias + limit
-    return bias

@@ -158,16 +158,21 @@ def lp_normalization(call: Call, x: Tensor) -> Tensor:
 
 @operator("BatchNormalization")
 def batch_normalization(call: Call, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, var: Tensor) -> Any:
-    """With `training_mode` the statistics are those of the batch, and new running ones are given back."""
+    """In training the statistics are those of the batch, and new running ones are given back; before opset 14 they
+    are asked for by wanting more outputs, the last two the statistics of the batch. With `spatial` 0, which ended with
+    opset 9, each place has its own."""
     epsilon, momentum = call.get("epsilon", 1e-5), call.get("momentum", 0.9)
-    if not call.get("training_mode", 0):
+    spatial = bool(call.get("spatial", 1))
+    training = call.get("training_mode", 0) if call.opset >= 14 else call.outputs > 1 and not call.get("is_test", 0)
+    if not training and spatial:
         return torch.nn.functional.batch_norm(x, mean, var, scale, bias, False, 0.0, epsilon)
-    axes = [axis for axis in range(x.dim()) if axis != 1]
-    shape = [-1 if axis == 1 else 1 for axis in range(x.dim())]
-    now, spread = x.mean(axes), x.var(axes, correction=0)
+    axes = [axis for axis in range(x.dim()) if axis != 1] if spatial else [0]
+    shape = [-1 if axis == 1 else 1 for axis in range(x.dim())] if spatial else list(x.shape[1:])
+    now, spread = (x.mean(axes), x.var(axes, correction=0)) if training else (mean, var)
     y = (x - now.reshape(shape)) / torch.sqrt(spread.reshape(shape) + epsilon) * scale.reshape(shape)
     running = (old * momentum + new * (1 - momentum) for old, new in ((mean, now), (var, spread)))
-    return (y + bias.reshape(shape), *running)[: call.outputs]
+    made = (y + bias.reshape(shape), *running, now, spread)[: call.outputs]
+    return made if len(made) > 1 else made[0]
 
 
 @operator("InstanceNormalization")

@@ -45,7 +45,10 @@ def _is_array(value: Value) -> bool:
 
 
 # Each call gives something else, so nothing is known of the result.
-RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+RANDOM = {
+    *("Bernoulli", "Dropout", "Multinomial"),
+    *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
+}
 
 
 def is_random(node: NodeProto) -> bool:
@@ -71,7 +74,8 @@ def row(node: NodeProto, opset: int) -> Row:
         if torch.compiler.is_exporting() and (is_random(node) or any(isinstance(v, FakeTensor) for v in inputs)):
             lost = [v for v in inputs if not (v is None or isinstance(v, torch.Tensor))]
             if lost:
-                raise ModelError(f"{describe(node)} takes a {type(lost[0]).__name__}, which a graph of tensors cannot have")
+                kind = type(lost[0]).__name__
+                raise ModelError(f"{describe(node)} takes a {kind}, which a graph of tensors cannot have")
             _inferred(node, opset, inputs)  # refuses, outside of PyTorch's own dispatch
             text = base64.b64encode(node.SerializeToString()).decode()
             function = torch.ops.solkit.onnx_random_node if is_random(node) else torch.ops.solkit.onnx_node

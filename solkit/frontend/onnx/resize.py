@@ -26,7 +26,8 @@ NEAREST: dict[str, Callable[[float], int]] = {
 @operator("Upsample")
 def upsample(call: Call, x: Tensor, scales: Tensor | None = None) -> Tensor:
     """Resize as it was before opset 10."""
-    return _resize(call, x, call.ints("scales", 1, (x, scales)), None, None, "asymmetric", "floor")
+    given = [1.0, 1.0, call.get("height_scale"), call.get("width_scale")]  # of opset 1
+    return _resize(call, x, call.ints("scales", 1, (x, scales), given), None, None, "asymmetric", "floor")
 
 
 @operator("Resize", since=11)
@@ -84,6 +85,12 @@ def _resize(call: Call, x: Tensor, scales: Any, sizes: Any, roi: Any, where: str
     return made
 
 
+def _mode(call: Call) -> str:
+    """nearest, linear or cubic; opset 1 called the second bilinear."""
+    mode = call.get("mode", "nearest")
+    return "linear" if mode == "bilinear" else mode
+
+
 def _along(x: Tensor, axis: int, matrix: list[list[float]]) -> Tensor:
     """The product with `matrix` [new, old] along an axis; by picking rows where each is a single one."""
     if all(max(row) == 1 and row.count(0.0) == len(row) - 1 for row in matrix):
@@ -99,7 +106,7 @@ def _by_pytorch(call: Call, x: Tensor, axes: Any, scales: Any, sizes: Any, where
         return None
     new = [dict(zip(axes, sizes, strict=True)).get(axis, x.shape[axis]) for axis in inner]
     exact = all(s == n / x.shape[a] for a, s, n in zip(axes, scales, sizes, strict=True))
-    mode = call.get("mode", "nearest")
+    mode = _mode(call)
     if mode == "linear" and exact and where in ("half_pixel", "align_corners"):
         return F.interpolate(x, new, mode="bilinear", align_corners=where == "align_corners")
     whole = all(n % x.shape[a] == 0 for a, n in zip(inner, new, strict=True))
@@ -113,7 +120,8 @@ def _position(at: int, old: int, scale: float, new: int, where: str, bound: Any)
     if where == "asymmetric":
         return at / scale
     if where == "align_corners":
-        return 0.0 if new == 1 else at * (old - 1) / (new - 1)
+        length = scale * old  # not rounded, as in onnx's reference
+        return 0.0 if new == 1 or length == 1 else at * (old - 1) / (length - 1)
     if where == "pytorch_half_pixel":
         return -0.5 if new == 1 else (at + 0.5) / scale - 0.5
     if where == "half_pixel_symmetric":
@@ -134,7 +142,7 @@ def _weights(
     x = _position(at, old, scale, new, where, bound)
     if bound is not None and not 0 <= x <= old - 1:
         return None
-    mode = call.get("mode", "nearest")
+    mode = _mode(call)
     if mode == "nearest":
         chosen = min(max(NEAREST[rounding](x), 0), old - 1)
         return [float(i == chosen) for i in range(old)]

@@ -36,13 +36,13 @@ def _axes(axes: list[int], rank: int) -> list[int]:
 
 
 @operator("Shape")
-def shape(call: Call, x: Tensor) -> np.ndarray:
+def shape(call: Call, x: Tensor) -> Tensor:
     return torch.tensor(list(x.shape)[slice(call.get("start", 0), call.get("end"))], dtype=torch.int64)
 
 
 @operator("Size")
 def size(call: Call, x: Tensor) -> Tensor:
-    return torch.tensor(x.numel(), dtype=torch.int64)
+    return torch.tensor(prod(x.shape), dtype=torch.int64)
 
 
 @operator("Reshape")
@@ -97,7 +97,8 @@ def depth_to_space(call: Call, x: Tensor) -> Tensor:
 def space_to_depth(call: Call, x: Tensor) -> Tensor:
     block = call["blocksize"]
     n, c, h, w = x.shape
-    x = x.reshape(n, c, h // block, block, w // block, block).permute(0, 3, 5, 1, 2, 4)
+    order = (0, 1, 3, 5, 2, 4) if call.get("mode", "DCR") == "CRD" else (0, 3, 5, 1, 2, 4)
+    x = x.reshape(n, c, h // block, block, w // block, block).permute(order)
     return x.reshape(n, c * block**2, h // block, w // block)
 
 
@@ -140,7 +141,7 @@ def split(call: Call, x: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, .
 
 @operator("Concat")
 def concat(call: Call, *parts: Tensor) -> Tensor:
-    return torch.cat(parts, call["axis"])
+    return torch.cat(parts, call.get("axis", 1) if call.opset < 4 else call["axis"])
 
 
 @operator("Gather")
@@ -214,10 +215,19 @@ def tile(call: Call, x: Tensor, repeats: Tensor) -> Tensor:
     return x.repeat(times) if times else x
 
 
+@operator("Tile")
+def tile_1(call: Call, x: Tensor, count: Tensor, axis: Tensor) -> Tensor:
+    """One axis, given as an input."""
+    times, chosen = int(call.numbers(1, count)[0]), int(call.numbers(2, axis)[0])
+    shape = [size * (times if i == chosen % x.dim() else 1) for i, size in enumerate(x.shape)]
+    _affordable(call, shape, x.dtype)
+    return x.repeat([times if i == chosen % x.dim() else 1 for i in range(x.dim())])
+
+
 @operator("Pad")
 def pad(call: Call, x: Tensor, pads: Tensor | None = None, value: Tensor | None = None, axes: Any = None) -> Tensor:
     given = (x, pads, value, axes)
-    widths, mode = call.ints("pads", 1, given), call.get("mode", "constant")
+    widths, mode = call.ints("pads", 1, given, call.get("paddings")), call.get("mode", "constant")
     axes = _axes(call.ints("axes", 3, given, list(range(x.dim()))), x.dim())
     before, after = widths[: len(axes)], widths[len(axes) :]
     sizes = dict(zip(axes, zip(before, after, strict=True), strict=True))
@@ -290,9 +300,10 @@ def trilu(call: Call, x: Tensor, k: Tensor | None = None) -> Tensor:
 
 @operator("OneHot", since=9)
 def one_hot(call: Call, indices: Tensor, depth: Tensor, values: Tensor) -> Tensor:
+    """Indices that lie outside of -depth to depth - 1 are nowhere on."""
     axis, count = call.get("axis", -1), int(call.numbers(1, depth)[0])
     _affordable(call, [*indices.shape, count], values.dtype)
     axis += indices.dim() + 1 if axis < 0 else 0
-    wanted = torch.remainder(indices.to(torch.int64), count).unsqueeze(axis)
+    wanted = _forward(indices, count).unsqueeze(axis)
     numbers = torch.arange(count).reshape([count if i == axis else 1 for i in range(indices.dim() + 1)])
     return torch.where(wanted == numbers, values[1], values[0])

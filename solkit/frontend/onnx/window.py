@@ -85,7 +85,7 @@ def conv_transpose(call: Call, x: Tensor, weight: Tensor, bias: Tensor | None = 
         shape = [size * s for size, s in zip(x.shape[2:], window.stride, strict=True)]
     if shape is not None:
         totals = [size + extra - wanted for size, extra, wanted in zip(full, more, shape[-window.rank :], strict=True)]
-        lows = [t // 2 if auto != "SAME_LOWER" else t - t // 2 for t in totals]
+        lows = [t // 2 if auto == "SAME_UPPER" else t - t // 2 for t in totals]
         cut = [(low, t - low - extra) for low, t, extra in zip(lows, totals, more, strict=True)]
     elif auto == "VALID":
         cut = [(0, -extra) for extra in more]
