@@ -73,7 +73,7 @@ def check_size(shape: Sequence[int], itemsize: float) -> None:
     if size > min(LIMITS.tensor, LIMITS.memory):
         raise TooLarge(
             f"a tensor of the shape {list(shape)} takes {_shown(size)}, and the limit is "
-            f"{_shown(min(LIMITS.tensor, LIMITS.memory))}; if the model is to be trusted, raise {WHERE}.tensor"
+            f"{_shown(min(LIMITS.tensor, LIMITS.memory))}; if you trust the model, raise {WHERE}.tensor"
         )
 
 
@@ -224,4 +224,6 @@ def step() -> None:
     name = "captured_steps" if torch.compiler.is_exporting() else "steps"
     most = getattr(LIMITS, name)
     if budget.steps > most:
-        raise TooLarge(f"the model runs more than {most} nodes, loops counted turn by turn; the limit is {WHERE}.{name}")
+        raise TooLarge(
+            f"the model runs more than {most} nodes, loops counted turn by turn; the limit is {WHERE}.{name}"
+        )
