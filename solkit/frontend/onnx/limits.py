@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import psutil
 import torch
+from onnx import NodeProto, TypeProto
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 WHERE = "solkit.frontend.onnx.limits.LIMITS"
+NUMBERS = 64  # elements of an input that may say how large a result is
 CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -91,6 +94,29 @@ def check_results(results: Sequence[Any]) -> None:
             check_results(value[:1] + value[-1:])
         elif isinstance(value, (torch.Tensor, np.ndarray)):
             check_size(value.shape, value.dtype.itemsize)
+
+
+def check_node(says: "onnx.defs.OpSchema | None", node: NodeProto, types: Mapping[str, TypeProto], arrays: Any) -> None:
+    """Whether a node that NumPy computes may make its results.
+
+    Args:
+        says: what onnx says of its operator.
+        types, arrays: of its inputs: by name, and in order.
+    Raises:
+        TooLarge: it may not.
+    """
+    numbers = {
+        name: onnx.numpy_helper.from_array(array, name)
+        for name, array in zip(node.input, arrays, strict=True)
+        if name and isinstance(array, np.ndarray) and array.size <= NUMBERS and array.dtype.kind in "iuf"
+    }
+    try:
+        made = {} if says is None else onnx.shape_inference.infer_node_outputs(says, node, dict(types), numbers)
+    except Exception:  # the node says why itself when it runs
+        return
+    for kind in made.values():
+        sizes = [dim.dim_value for dim in kind.tensor_type.shape.dim]  # 0 where it is not known
+        check_size([max(1, size) for size in sizes], 4)
 
 
 def _shown(size: float) -> str:

@@ -17,6 +17,7 @@ from onnx import NodeProto, SparseTensorProto, TypeProto
 from torch._subclasses.fake_tensor import FakeTensor
 
 from solkit.errors import ModelError
+from solkit.frontend.onnx import limits
 from solkit.frontend.onnx.load import describe
 from solkit.frontend.onnx.table import TORCH, Call, Row, Value, schema
 
@@ -150,6 +151,8 @@ def _inferred(node: NodeProto, opset: int, inputs: Sequence[Value]) -> list[tupl
 
 def _evaluator(node: NodeProto, opset: int) -> "onnx.reference.ReferenceEvaluator":
     """What runs one node."""
+    from onnx.reference import ReferenceEvaluator  # takes a while to import
+
     graph = onnx.GraphProto()
     graph.node.append(node)
     for name in dict.fromkeys(name for name in node.input if name):
@@ -158,11 +161,14 @@ def _evaluator(node: NodeProto, opset: int) -> "onnx.reference.ReferenceEvaluato
         if name:
             graph.output.add(name=name)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(node.domain, opset)])
-    return onnx.reference.ReferenceEvaluator(model)
+    return ReferenceEvaluator(model)
 
 
 def _evaluate(evaluator: "onnx.reference.ReferenceEvaluator", node: NodeProto, arrays: list[Any]) -> list[Any]:
     """What onnx's reference makes of these arrays."""
+    says = schema(node.domain, node.op_type, evaluator.opsets[node.domain])
+    types = {name: type_of(array) for name, array in zip(node.input, arrays, strict=True) if name}
+    limits.check_node(says, node, types, arrays)
     with np.errstate(all="ignore"):  # infinity and NaN are results, as in PyTorch
         return evaluator.run(None, {name: array for name, array in zip(node.input, arrays, strict=True) if name})
 

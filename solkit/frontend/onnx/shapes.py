@@ -8,23 +8,23 @@ import torch
 import torch.nn.functional as F
 
 from solkit.errors import ModelError
+from solkit.frontend.onnx import limits
 from solkit.frontend.onnx.load import describe
 from solkit.frontend.onnx.table import TORCH, Call, operator
 
 Tensor = torch.Tensor
-LARGEST = 1 << 32  # bytes of a tensor that a few numbers in the model ask for, so that a hostile one cannot take all
 
 
 def _affordable(call: Call, shape: list[int], dtype: torch.dtype) -> list[int]:
     """`shape`, if there may be a tensor of it.
 
     Raises:
-        ModelError: it has negative sizes, or takes more than `LARGEST` bytes.
+        ModelError: it has negative sizes.
+        TooLarge: it takes more bytes than `limits.LIMITS` allows.
     """
     if any(size < 0 for size in shape):
         raise ModelError(f"{describe(call.node)} is to make a tensor of the shape {shape}")
-    if prod(shape) * dtype.itemsize > LARGEST:
-        raise ModelError(f"{describe(call.node)} is to make a tensor of the shape {shape}, over {LARGEST >> 30} GiB")
+    limits.check_size(shape, dtype.itemsize)
     return shape
 
 
