@@ -101,7 +101,7 @@ class Interpreter:
         ahead = all(value is None or (isinstance(value, Known) and value.fixed) for value in inputs)
         if (ahead or of_shapes) and not reference.is_random(call.node):
             origin = frozenset() if of_shapes else frozenset().union(*call.origins)
-            with _disable_current_modes(), limits.counted(), torch.no_grad():
+            with _disable_current_modes(), limits.counted():
                 return [_known(value, origin) for value in _listed(row(call, *values))]
         return _listed(row(call, *values))
 
