@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from onnx import TensorProto
 
-from solkit.frontend.onnx.table import TORCH, Call, operator
+from solkit.frontend.onnx.table import Call, operator
 
 Tensor = torch.Tensor
 
@@ -39,6 +40,9 @@ def attention(
     shared = q.shape[1] // k.shape[1]
     if shared > 1:
         k, v = k.repeat_interleave(shared, 1), v.repeat_interleave(shared, 1)
+    kind = q.dtype
+    if kind in (torch.float16, torch.bfloat16):  # each step rounded would be off by more than the result's last bit
+        q, k, v = q.float(), k.float(), v.float()
     scale = call.get("scale") or 1 / math.sqrt(q.shape[-1])
     seen = _seen(call, q.shape[2], k.shape[2], 0 if past_k is None else past_k.shape[2], held)
     bias = _bias(q, k.shape[2], mask, seen)
@@ -46,7 +50,8 @@ def attention(
         y, shown = _explicit(call, q, k, v, bias, scale)
     else:
         y, shown = F.scaled_dot_product_attention(q, k, v, bias, scale=scale), None
-    return (_joined(y) if flat else y, *present, shown)[: call.outputs]
+    y = (_joined(y) if flat else y).to(kind)
+    return (y, *present, None if shown is None else shown.to(kind))[: call.outputs]
 
 
 def _explicit(call: Call, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
@@ -55,12 +60,11 @@ def _explicit(call: Call, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, 
     raw = torch.matmul(q * root, (k * root).transpose(-1, -2))
     capped = cap * torch.tanh(raw / cap) if cap else raw
     scores = capped if bias is None else capped + bias
-    kind = TORCH[call["softmax_precision"]] if "softmax_precision" in call.attributes else q.dtype
-    weights = torch.softmax(scores.to(kind), -1)
+    precise = call.get("softmax_precision") == TensorProto.DOUBLE
+    weights = torch.softmax(scores.double() if precise else scores, -1).to(q.dtype)
     if bias is not None:  # a query that sees no key
         blind = bias.amax(-1, keepdim=True) == float("-inf")
-        weights = torch.where(blind, torch.zeros((), dtype=kind), weights)
-    weights = weights.to(q.dtype)
+        weights = torch.where(blind, torch.zeros((), dtype=q.dtype), weights)
     shown = (raw, capped, scores, weights)[call.get("qk_matmul_output_mode", 0)]
     return torch.matmul(weights, v), shown
 
@@ -99,6 +103,7 @@ def _bias(q: Tensor, columns: int, mask: Tensor | None, seen: Tensor | None) -> 
         mask = F.pad(mask, (0, columns - mask.shape[-1]), value=fill)
     if mask is not None and mask.dtype == torch.bool:
         seen, mask = mask if seen is None else mask & seen, None
+    mask = None if mask is None else mask.to(q.dtype)
     if seen is None:
         return mask
     limit = torch.where(seen, 0.0, float("-inf")).to(q.dtype)
