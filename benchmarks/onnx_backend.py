@@ -11,8 +11,8 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,6 +63,10 @@ def run_test(group: str, index: int) -> Outcome:
     except (Exception, SystemExit) as error:
         text = " ".join(f"{type(error).__name__}: {error}".split())
         return Outcome(group, case.name, False, False, text[:300])
+
+
+def _run_job(job: tuple[str, int]) -> Outcome:
+    return run_test(*job)
 
 
 _KNOWN: dict[str, list[Any]] = {}
@@ -138,8 +142,9 @@ def main(
     with tempfile.TemporaryDirectory(prefix="onnx-backend-") as folder:
         os.environ["SOL_CACHE_DIR"] = folder
         jobs = [(g, i) for g in chosen for i, case in enumerate(_cases(g)) if only in case.name]
-        with ProcessPoolExecutor(processes, max_tasks_per_child=200) as pool:
-            for outcome in pool.map(run_test, *zip(*jobs, strict=True), chunksize=8) if jobs else ():
+        # Not ProcessPoolExecutor, which may hang when a worker that had its share of tasks is replaced (gh-115634).
+        with get_context("spawn").Pool(processes, maxtasksperchild=25) as pool:  # of 8 tests each
+            for outcome in pool.imap(_run_job, jobs, chunksize=8):
                 outcomes.append(outcome)
                 if len(outcomes) % 100 == 0:
                     progress.print(f"{len(outcomes)} of {len(jobs)} tests")
