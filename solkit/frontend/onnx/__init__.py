@@ -8,7 +8,10 @@ from solkit.frontend.onnx import matrix as matrix
 from solkit.frontend.onnx import recurrent as recurrent
 from solkit.frontend.onnx import reduce as reduce
 from solkit.frontend.onnx import resize as resize
+from solkit.frontend.onnx import sequence as sequence
 from solkit.frontend.onnx import shapes as shapes
+from solkit.frontend.onnx import signal as signal
+from solkit.frontend.onnx import vision as vision
 from solkit.frontend.onnx import window as window
 from solkit.frontend.onnx.module import OnnxModule
 from solkit.frontend.onnx.optimized import OnnxSolModule, optimize_onnx
