@@ -69,6 +69,7 @@ _KIND = {
     Kind.RECURRENT: "dnn",
     Kind.RESIZE: "dfp",
     Kind.LAYOUT: "dfp",
+    Kind.TYPED: "dfp",
     Kind.VIEW: "view",
     Kind.TORCH: "torch",
 }
@@ -92,11 +93,31 @@ class _Partition:
         self.ready = set(graph.inputs) | weights | scalars  # values there are before the cluster at hand
         self.active = [node for node in graph.nodes if not all(v in weights or v in scalars for v in node.outputs)]
         # Views that nobody needs in memory: every reader reads through them.
+        self.trees = self._trees()
         self.through = {n.output: n for n in self.active if n.op == "strided" and self._is_read_through(n)}
 
     def _is_read_through(self, view: Node) -> bool:
         readers = self.users[view.output]
         return view.output not in self.graph.outputs and all(reads_through(reader, view) for reader in readers)
+
+    def _trees(self) -> dict[Node, list[Node]]:
+        """For each `typed` node that computes each element by itself, those that run in its loop, itself the last:
+        calls over the same elements whose results nobody else reads. Empty for one that runs in another's."""
+        last: dict[Node, Node] = {}
+        trees: dict[Node, list[Node]] = {}
+        for node in reversed(self.active):
+            if node.op != "typed" or not node.attributes["elementwise"]:
+                continue
+            ends = {last.get(reader) for reader in self.users[node.output]}
+            end = ends.pop() if len(ends) == 1 and node.output not in self.graph.outputs else None
+            if end is not None and end.output.shape == node.output.shape:
+                read = {value for member in (node, *trees[end]) for value in member.inputs}
+                if len(trees[end]) < MOST_NODES and len(read) < 2 * MOST_NODES:
+                    trees[end].insert(0, node)
+                    last[node] = end
+                    continue
+            last[node], trees[node] = node, [node]
+        return {node: trees.get(node, []) for node in last}
 
     def run(self) -> list[Cluster]:
         clusters: list[Cluster] = []
@@ -107,7 +128,9 @@ class _Partition:
             if node.op == "strided" and node.output in self.through:
                 self.ready.add(node.output)
                 continue
-            nodes = self._grow(node, self.active[index + 1 :], taken)
+            if node in self.trees and self.trees[node] == []:
+                continue
+            nodes = self.trees.get(node) or self._grow(node, self.active[index + 1 :], taken)
             taken.update(nodes)
             self.ready.update(value for member in nodes for value in member.outputs)
             clusters.append(self._cluster(nodes))
@@ -157,7 +180,8 @@ class _Partition:
         scalars = [v.producer for node in nodes for v in node.inputs if v.producer and v.producer.op == "scalar"]
         inputs = [v for node in nodes for v in node.inputs if v not in made and v.producer not in scalars]
         kind = "dnn" if any(_kind(node) == "dnn" for node in nodes) else _kind(nodes[0])
-        outputs = list(nodes[0].outputs) if kind == "torch" else self._live(nodes[len(views) :])
+        calls = nodes[0].op in ("torch", "typed") and len(nodes) == 1
+        outputs = list(nodes[0].outputs) if calls else self._live(nodes[len(views) :])
         return Cluster(kind, [*dict.fromkeys(scalars), *nodes], list(dict.fromkeys(inputs)), outputs)
 
 
@@ -166,6 +190,8 @@ def _fuses(nodes: list[Node], node: Node) -> bool:
     kind = TABLE[node.op].kind
     kinds = [TABLE[member.op].kind for member in nodes]
     head = nodes[0]
+    if "typed" in (node.op, head.op):
+        return False  # see _trees
     if over_rows([*nodes, node]):
         return rows_of([*nodes, node]) is not None
     if kind is Kind.ELEMENTWISE:

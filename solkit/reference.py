@@ -15,10 +15,13 @@ from solkit.ir.serialize import Ref
 from solkit.ops import TABLE
 
 
+CALLS = ("torch", "typed")  # nodes that stand for an ATen overload
+
+
 def run_node(node: Node, inputs: Iterable[torch.Tensor]) -> list[torch.Tensor]:
     """One node on these tensors; as many results as it has outputs."""
     inputs = list(inputs)
-    if node.op != "torch":
+    if node.op not in CALLS:
         return [TABLE[node.op].reference(inputs, node.attributes)]
     args, kwargs = pytree.tree_map_only(
         Ref, lambda ref: inputs[ref], (node.attributes["args"], node.attributes["kwargs"])

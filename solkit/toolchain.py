@@ -248,7 +248,7 @@ def _build(compiler: Compiler, sources: dict[str, str], library: Path, target: T
                 update(f"compiling {number} of {len(jobs)} files")
         finally:
             pool.shutdown(cancel_futures=True)  # after a failure, or an interrupt, the rest is not started
-    compiler.run(*compiler.flags(target), "-shared", "-o", library, *objects, "-lpthread")
+    compiler.run(*compiler.flags(target), "-shared", "-o", library, *objects, "-lpthread", "-lm")
     if not library.exists():
         raise ToolchainError(f"{compiler.command[0]} ({compiler.description}) says nothing and makes nothing. {_MEND}")
     for made in objects:

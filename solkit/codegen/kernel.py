@@ -39,6 +39,7 @@ class Kernel:
         self.depth = 1
         self.headers: list[str] = []  # of kernels/compute, beside sol.h
         self.workspaces: list[Value] = []  # memory that only this kernel uses
+        self.faults: list[tuple[Value, str]] = []  # see typed.h; each with the message of the error it is
         self.rounds = 1  # how often all tasks run, each time after the last of the time before
 
     def buffer(self, value: Value, panels: Panels | None = None) -> str:

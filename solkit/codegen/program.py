@@ -14,11 +14,24 @@ from solkit.codegen.move import emit_move
 from solkit.codegen.recurrent import emit_recurrent
 from solkit.codegen.resize import emit_resize
 from solkit.codegen.rows import emit_rows
+from solkit.codegen.typed import emit_typed
 from solkit.codegen.winograd import ALGORITHMS, emit_winograd, is_winograd
 from solkit.ir import Value
 from solkit.ops import TABLE, Kind
 from solkit.rowspace import LOADS
 from solkit.target import Target
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A buffer that a kernel writes to when it cannot go on: a flag, and the number at fault (`sol_fault` in typed.h).
+
+    cluster: its place among the compiled clusters; message: of the error, with `{}` for the number.
+    """
+
+    value: Value
+    cluster: int
+    message: str
 
 
 @dataclass
@@ -29,12 +42,14 @@ class Program:
     kernels: for each compiled cluster, in order, the file its function is in.
     buffers: what the entries of the value table are: values, or weights in panels.
     workspaces: for each compiled cluster, in order, buffers that only it uses, while it runs.
+    faults: what a kernel may find wrong with the numbers it is given.
     """
 
     sources: dict[str, str]
     kernels: list[str]
     buffers: list[Buffer]
     workspaces: list[list[Value]]
+    faults: list[Fault]
 
 
 def implementations(cluster: Cluster) -> list[str]:
@@ -47,6 +62,8 @@ def implementations(cluster: Cluster) -> list[str]:
 def emit(cluster: Cluster, target: Target) -> Kernel:
     """The kernel of one cluster."""
     kinds = {TABLE[node.op].kind for node in cluster.nodes}
+    if Kind.TYPED in kinds:
+        return emit_typed(cluster.nodes)
     if Kind.MATMUL in kinds:
         return emit_matmul(cluster, target)
     if Kind.ATTENTION in kinds:
@@ -74,7 +91,7 @@ def generate(clusters: list[Cluster], target: Target) -> Program:
     Clusters that do the same to other buffers share a function.
     """
     functions: dict[str, tuple[str, list[str]]] = {}  # text under a neutral name -> (name, headings)
-    program = Program({}, [], [], [])
+    program = Program({}, [], [], [], [])
     rows, tables, includes = [], [], {}
     shown = [cluster for cluster in clusters if cluster.kind != "view"]  # numbered as in explain()
     for index, cluster in enumerate(shown):
@@ -91,6 +108,9 @@ def generate(clusters: list[Cluster], target: Target) -> Program:
             headings[0] += "\n" + "\n".join(roles)
         program.kernels.append(f"{name}.c")
         program.workspaces.append(kernel.workspaces)
+        where = f"{cluster.ops[0]} in layer {cluster.nodes[0].layer or 'model'!r}"
+        number = len(program.workspaces) - 1
+        program.faults += [Fault(value, number, f"{where} {message}") for value, message in kernel.faults]
         for buffer in kernel.buffers:
             if buffer not in program.buffers:
                 program.buffers.append(buffer)
@@ -124,11 +144,15 @@ def _name(cluster: Cluster, text: str) -> str:
     """A name for a function: its first operators, and a mark that no other text has."""
     ops = ([op for op in dict.fromkeys(cluster.ops) if op not in LOADS] or cluster.ops)[:3]
     mark = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return "_".join([*ops, mark])
+    return "_".join([*(op.replace(".", "_") for op in ops), mark])
 
 
 def _heading(index: int, cluster: Cluster) -> str:
-    steps = [f"{node.op}{f' ({node.layer})' if node.layer else ''}" for node in cluster.nodes if node.op != "scalar"]
+    steps = []
+    for node in cluster.nodes:
+        if node.op != "scalar":
+            name = node.attributes.get("target", node.op)
+            steps.append(f"{name} ({node.layer})" if node.layer else name)
     return f"cluster {index}: {' -> '.join(steps)}"
 
 

@@ -103,5 +103,6 @@ def _flops(cluster: Cluster) -> float:
     total = 0.0
     for node in cluster.nodes:
         if node.op in TABLE and node.op not in ("torch", "scalar", "reorder"):
-            total += node.output.type.size * TABLE[node.op].flops([v.type for v in node.inputs], node.attributes)
+            elements = sum(value.type.size for value in node.outputs)
+            total += elements * TABLE[node.op].flops([v.type for v in node.inputs], node.attributes)
     return total

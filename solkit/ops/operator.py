@@ -32,6 +32,7 @@ class Kind(Enum):
     RECURRENT = "recurrent"  # a matrix kernel and the cell behind it, step after step
     LAYOUT = "layout"  # DFP: moves data, changes no value
     WEIGHT = "weight"  # on parameters only, computed when they change
+    TYPED = "typed"  # DFP: an ATen overload on tensors of any dtype, see codegen/typed
     TORCH = "torch"  # PyTorch runs it
 
 

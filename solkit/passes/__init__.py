@@ -12,6 +12,7 @@ from solkit.passes.groups import merge_groups
 from solkit.passes.layout import choose_layouts
 from solkit.passes.pool import pool_before_pointwise
 from solkit.passes.reorder import relu_after_max_pool
+from solkit.passes.typed import compile_calls
 from solkit.passes.views import compose_views, linear_past_views
 from solkit.target import Target, host
 
@@ -27,6 +28,7 @@ PASSES: tuple[Callable[[Graph, Target], None], ...] = (
     drop_identities,  # views that have become the whole
     map_channels,  # splits, shuffles and concatenations of channels, all in one
     remove_dead_code,
+    compile_calls,  # what has no row in the operator table, where there is a kernel for it
     merge_groups,  # grouped convolution in whole vectors
     choose_layouts,  # NCHWc where convolutions and pools are, with the moves in and out
 )

@@ -19,11 +19,17 @@ from solkit.runtime.weights import Weights
 
 @dataclass
 class Native:
-    """Compiled clusters first to last - 1, by their place in the program; `reads`: values that PyTorch made."""
+    """Compiled clusters first to last - 1, by their place in the program.
+
+    reads: values that PyTorch made; looked_up: row numbers of tables that compiled code made; faults: by their place in
+    the program, what these clusters may find wrong.
+    """
 
     first: int
     last: int
     reads: list[Value] = field(default_factory=list)
+    looked_up: list[Value] = field(default_factory=list)
+    faults: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -36,10 +42,11 @@ class Torch:
 class _Context:
     """What one call at a time needs: an arena, and the table of addresses that kernels are given."""
 
-    def __init__(self, arena_bytes: int, entries: int) -> None:
+    def __init__(self, arena_bytes: int, entries: int, faults: int) -> None:
         self.arena = torch.empty(arena_bytes + 64, dtype=torch.uint8, device="cpu")
         self.base = -self.arena.data_ptr() % 64
         self.table = (ctypes.c_void_p * max(1, entries))()
+        self.faults = (ctypes.c_int64 * (2 * faults))()
         self.weights: Weights | None = None
 
 
@@ -57,8 +64,8 @@ class Engine:
         self._outputs = self._fresh_outputs()
         self._results = self._owned_results()
         self._offsets, self.arena_bytes = self._plan_memory()
-        self.steps = self._steps()
         self._tables = self._looked_up()
+        self.steps = self._steps()
         self._free: list[_Context] = []
 
     # -- made once ----------------------------------------------------------------------------------------------------
@@ -97,7 +104,7 @@ class Engine:
                 first[value] = last[value] = step
         values = list(first)
         length = self.library.vector_length
-        sizes = [4 * value.layout.elements(value.shape, length) for value in values]
+        sizes = [v.type.dtype.itemsize * v.layout.elements(v.shape, length) for v in values]
         intervals = [Interval(size, first[v], last[v]) for v, size in zip(values, sizes, strict=True)]
         offsets, total = plan(intervals)
         return dict(zip(values, offsets, strict=True)), total
@@ -111,13 +118,20 @@ class Engine:
                 steps.append(Torch(cluster))
                 made_by_torch.update(cluster.outputs)
             elif cluster.compiled:
-                if not steps or not isinstance(steps[-1], Native):
-                    steps.append(Native(native, native))
+                numbers = self._numbers_made(cluster)
+                if not steps or not isinstance(steps[-1], Native) or numbers:
+                    steps.append(Native(native, native, looked_up=numbers))
+                steps[-1].faults += [i for i, fault in enumerate(self.program.faults) if fault.cluster == native]
                 native += 1
                 steps[-1].last = native
                 reads = [self._of(v) for v in cluster.inputs if self._of(v) in made_by_torch]
                 steps[-1].reads += [v for v in reads if v not in steps[-1].reads]
         return steps
+
+    def _numbers_made(self, cluster: Cluster) -> list[Value]:
+        """Row numbers of tables that a cluster reads and compiled code makes at each call."""
+        numbers = [n.inputs[1] for n in cluster.nodes if n.op == "embedding" and n.inputs[1] not in self._weights]
+        return [v for v in numbers if self._of(v) in self._offsets or self._of(v) in self._outputs]
 
     def _looked_up(self) -> dict[Value, tuple[int, Node]]:
         """For each value that holds row numbers of tables, how many rows the smallest has, and who reads it."""
@@ -141,12 +155,15 @@ class Engine:
         """One call. Inputs are contiguous CPU tensors of the graph's types.
 
         Args:
-            seconds: float64 array with an entry for each compiled cluster, to which its time is added.
+            seconds: float64 array with an entry for each compiled cluster, to which its time is added. With it, what
+                is computed does not count, and neither does what kernels find wrong with it.
+        Raises:
+            InputError: a table has no such row, a tensor no such index, or a whole number is divided by zero.
         """
         try:
             context = self._free.pop()
         except IndexError:
-            context = _Context(self.arena_bytes, len(self.program.buffers))
+            context = _Context(self.arena_bytes, len(self.program.buffers), len(self.program.faults))
             self._place_arena(context)
         if context.weights is not weights:
             for index, address in weights.addresses.items():
@@ -162,6 +179,9 @@ class Engine:
         for value, offset in self._offsets.items():
             for index in self._entries.get(value, ()):
                 context.table[index] = start + offset
+        for place, fault in enumerate(self.program.faults):
+            for index in self._entries[fault.value]:
+                context.table[index] = ctypes.addressof(context.faults) + 16 * place
 
     def _run(
         self,
@@ -186,11 +206,21 @@ class Engine:
                     tensors[value] = tensors[value].contiguous()
                 self._point(context, value, tensors[value])
                 self._check_numbers([value], tensors)
+            for value in map(self._of, step.looked_up):
+                self._check_numbers([value], {value: self._tensor(value, context, tensors, weights)})
             self.runtime.run(
                 self.runtime.pool(), self.library.clusters, context.table, step.first, step.last, threads, seconds
             )
+            self._look_at_faults(step, context, raising=seconds is None)
         results = ((self._tensor(value, context, tensors, weights), copy) for value, copy in self._results)
         return [tensor.clone() if copy else tensor for tensor, copy in results]
+
+    def _look_at_faults(self, step: Native, context: _Context, raising: bool) -> None:
+        for place in step.faults:
+            if context.faults[2 * place]:
+                context.faults[2 * place] = 0
+                if raising:
+                    raise InputError(self.program.faults[place].message.format(context.faults[2 * place + 1]))
 
     def _check_numbers(self, values: Iterable[Value], tensors: dict[Value, torch.Tensor]) -> None:
         """Row numbers must be rows of the table: compiled code reads what they say."""

@@ -12,7 +12,7 @@ from solkit.codegen.kernel import Buffer, Panels
 from solkit.errors import SolError
 from solkit.ir import Graph, Node, Value
 from solkit.ops import TABLE, Kind
-from solkit.reference import evaluate
+from solkit.reference import CALLS, evaluate
 from solkit.runtime.library import Runtime
 from solkit.runtime.memory import aligned
 
@@ -108,8 +108,8 @@ class Weights:
         sizes: dict[int, int] = {}
         for index, (value, panels) in enumerate(buffers):
             if value in self._values:
-                elements = packed_elements(value.shape, panels, vector_length) if panels else value.type.size
-                sizes[index] = aligned(4 * elements)
+                packed = 4 * packed_elements(value.shape, panels, vector_length) if panels else value.type.bytes
+                sizes[index] = aligned(packed)
         own = {index: size for index, size in sizes.items() if not self._lend(index, buffers[index])}
         # Room behind the last number, so that a whole vector may be loaded anywhere.
         self._memory = _allocate(sum(own.values()) + 4 * vector_length, runtime, self)
@@ -117,9 +117,9 @@ class Weights:
         for index, size in own.items():
             value, panels = buffers[index]
             # One layer at a time: what it is made from is gone before the next.
-            tensor = self._values[value].to(torch.float32)
+            tensor = self._values[value].to(value.type.dtype)
             tensor = pack(tensor, panels, vector_length) if panels else tensor
-            room = self._memory[offset : offset + 4 * tensor.numel()].view(torch.float32)
+            room = self._memory[offset : offset + tensor.dtype.itemsize * tensor.numel()].view(tensor.dtype)
             room.view(tensor.shape).copy_(tensor)
             self.addresses[index] = self._memory.data_ptr() + offset
             offset += size
@@ -128,9 +128,9 @@ class Weights:
         """Let kernels read a large table where the model has it, if it is as they need it."""
         value, panels = buffer
         tensor = self._values.given.get(value)
-        if panels or tensor is None or tensor.dtype != torch.float32 or not tensor.is_contiguous():
+        if panels or tensor is None or tensor.dtype != value.type.dtype or not tensor.is_contiguous():
             return False
-        if 4 * tensor.numel() < LENT_BYTES:
+        if value.type.bytes < LENT_BYTES:
             return False
         self._held.append(tensor)
         self.addresses[index] = tensor.data_ptr()
@@ -180,7 +180,7 @@ class Values:
 
 def _precision(node: Node, operands: Mapping[Value, torch.Tensor]) -> torch.dtype | None:
     """The dtype that weights are computed in: a node that only moves numbers leaves them at what they have."""
-    if node.op == "torch":
+    if node.op in CALLS:
         return None
     if TABLE[node.op].kind in MOVES:
         return functools.reduce(torch.promote_types, (operand.dtype for operand in operands.values()))

@@ -139,7 +139,6 @@ def test_on_blocks_of_channels(channels):
     ("function", "x"),
     [
         (lambda x: torch.add(x, x, alpha=2), images(5)),
-        (lambda x: x + 1j, images(5)),
         (lambda x: x * 2, torch.arange(5)),
         (lambda x: x + torch.arange(5), images(5)),
         (lambda x: torch.div(x, 3, rounding_mode="floor"), images(5)),
@@ -147,10 +146,18 @@ def test_on_blocks_of_channels(channels):
         (lambda x: F.max_pool2d(x, 3), images(3, 9, 9)),
         (lambda x: F.relu(x), images(0, 3)),
     ],
-    ids=["alpha", "complex", "integers", "mixed", "rounding", "dilated pool", "image without batch", "no elements"],
+    ids=["alpha", "integers", "mixed", "rounding", "dilated pool", "image without batch", "no elements"],
 )
-def test_what_a_row_does_not_cover_runs_in_pytorch(function, x):
+def test_what_a_row_does_not_cover_is_a_call_compiled_by_itself(function, x):
     model = Calls(lambda m, x: function(x)).eval()
+    made = sol.optimize(model, x)
+    torch.testing.assert_close(made(x), model(x))
+    assert made.explain().in_pytorch == []
+
+
+@pytest.mark.parametrize("function", [lambda x: x + 1j, torch.linalg.svdvals], ids=["complex", "singular values"])
+def test_what_there_is_no_code_for_runs_in_pytorch(function):
+    x, model = images(5, 4), Calls(lambda m, x: function(x)).eval()
     made = sol.optimize(model, x)
     torch.testing.assert_close(made(x), model(x))
     assert made.explain().in_pytorch
