@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from solkit.errors import ModelError
+from solkit.frontend.onnx import limits
 from solkit.frontend.onnx.known import Known, plain
 from solkit.frontend.onnx.load import describe
 from solkit.frontend.onnx.table import Call, operator
@@ -56,9 +57,11 @@ def _truth(call: Call, value: Any) -> bool:
 @operator("Scan", since=9)
 def scan(call: Call, *inputs: Any) -> tuple[Any, ...]:
     many = call["num_scan_inputs"]
-    states, scanned = list(inputs[: len(inputs) - many]), map(plain, inputs[len(inputs) - many :])
+    states, scanned = list(inputs[: len(inputs) - many]), list(map(plain, inputs[len(inputs) - many :]))
     axes = call.get("scan_input_axes") or [0] * many
     backwards = call.get("scan_input_directions") or [0] * many
+    for x, axis in zip(scanned, axes, strict=True):
+        limits.check_count(x.shape[axis])
     rows = [x.unbind(axis)[:: -1 if back else 1] for x, axis, back in zip(scanned, axes, backwards, strict=True)]
     states, made = _turns(call, states, rows)
     axes = call.get("scan_output_axes") or [0] * len(made)
@@ -74,6 +77,7 @@ def scan_8(call: Call, lengths: Any, *inputs: Any) -> tuple[Any, ...]:
     given = list(map(plain, inputs))
     scanned = given[len(given) - many :]
     most = scanned[0].shape[1]
+    limits.check_count(most)
     counts = [most] * len(scanned[0]) if lengths is None else call.numbers(0, plain(lengths))
     backwards = call.get("directions") or [0] * many
     samples = []
@@ -146,6 +150,7 @@ def concat_from_sequence(call: Call, items: list[Tensor]) -> Tensor:
 def split_to_sequence(call: Call, x: Tensor, sizes: Tensor | None = None) -> list[Tensor]:
     axis = call.get("axis", 0)
     if sizes is None:
+        limits.check_count(x.shape[axis])
         parts = x.split(1, axis)
         return list(parts) if call.get("keepdims", 1) else [part.squeeze(axis) for part in parts]
     given = call.numbers(1, sizes)

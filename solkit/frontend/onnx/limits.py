@@ -47,7 +47,7 @@ class Limits:
         memory: bytes of all tensors of one call that are alive at the same time: half of the machine's memory.
         steps: nodes that one call runs, those in loops once for each turn: 1,048,576. While a model is captured, when
             loops are unrolled into one graph: 65,536.
-        items: length of a sequence: 65,536.
+        items: length of a sequence, or of a list of numbers that say how something is to be done: 65,536.
     """
 
     tensor: int = 1 << 32
@@ -88,12 +88,21 @@ def check_results(results: Sequence[Any]) -> None:
     """
     for value in results:
         if isinstance(value, list):
-            if len(value) > LIMITS.items:
-                raise TooLarge(f"a sequence of {len(value)} items; the limit is {LIMITS.items}, {WHERE}.items")
+            check_count(len(value))
             # Items but the newest were looked at when they were put in.
             check_results(value[:1] + value[-1:])
         elif isinstance(value, (torch.Tensor, np.ndarray)):
             check_size(value.shape, value.dtype.itemsize)
+
+
+def check_count(count: int) -> None:
+    """Whether Python may hold a list of so many numbers or tensors.
+
+    Raises:
+        TooLarge: it may not.
+    """
+    if count > LIMITS.items:
+        raise TooLarge(f"a list of {count} items; the limit is {LIMITS.items}, {WHERE}.items")
 
 
 def check_node(says: "onnx.defs.OpSchema | None", node: NodeProto, types: Mapping[str, TypeProto], arrays: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from solkit.frontend.onnx import limits
 from solkit.frontend.onnx.table import Call, operator
 
 Tensor = torch.Tensor
@@ -65,11 +66,13 @@ class _Cell:
         """
         outputs, ends = [], []
         count = self.x.shape[0]
+        limits.check_count(count)
         for d in range(self.directions):
             backwards = self.direction == "reverse" or d == 1
             now = [state[d] for state in states]
             made: list[Any] = [None] * count
             for t in reversed(range(count)) if backwards else range(count):
+                limits.step()
                 new = step(d, self.x[t], now)
                 if self.lengths is not None:
                     inside = (t < self.lengths).reshape(-1, 1)

@@ -11,10 +11,12 @@ import torch
 import torch.nn.functional as F
 
 from solkit.errors import ModelError
+from solkit.frontend.onnx import limits
 from solkit.frontend.onnx.load import describe
 from solkit.frontend.onnx.table import Call, operator
 
 Tensor = torch.Tensor
+PYTHON_NUMBER = 32  # bytes
 NEAREST: dict[str, Callable[[float], int]] = {
     "round_prefer_floor": lambda x: math.ceil(x - 0.5),
     "round_prefer_ceil": lambda x: math.floor(x + 0.5),
@@ -66,6 +68,12 @@ def _resize(call: Call, x: Tensor, scales: Any, sizes: Any, roi: Any, where: str
     fast = _by_pytorch(call, x, axes, scales, sizes, where, rounding)
     if fast is not None:
         return fast
+    limits.check_size(
+        [dict(zip(axes, sizes, strict=True)).get(axis, n) for axis, n in enumerate(x.shape)], x.dtype.itemsize
+    )
+    for new, size, scale in zip(sizes, old, scales, strict=True):
+        reach = 1 / min(scale, 1.0) if call.get("antialias", 0) else 1
+        limits.check_size([new, max(size, int(reach))], PYTHON_NUMBER)
     outside = call.get("extrapolation_value", 0.0)
     made, beyond = x, []
     for index, axis in enumerate(axes):

@@ -134,6 +134,7 @@ def split(call: Call, x: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, .
     sizes = call.ints("split", 1, (x, sizes))
     if sizes is None:
         count = call.get("num_outputs", call.outputs)
+        limits.check_count(count)
         piece = -(-x.shape[axis] // count)
         sizes = [max(0, min(piece, x.shape[axis] - i * piece)) for i in range(count)]
     return tuple(x.split(sizes, axis))
@@ -237,18 +238,20 @@ def pad(call: Call, x: Tensor, pads: Tensor | None = None, value: Tensor | None 
         flat = [width for axis in reversed(range(x.dim())) for width in sizes.get(axis, (0, 0))]
         return F.pad(x, flat, value=fill)
     for axis, (low, high) in sizes.items():  # an axis at a time: PyTorch pads the last three only, and no whole numbers
-        x = x.index_select(axis, torch.tensor(_places(x.shape[axis], low, high, mode), dtype=torch.int64))
+        _affordable(call, [x.shape[axis] + low + high], torch.int64)
+        x = x.index_select(axis, torch.from_numpy(_places(x.shape[axis], low, high, mode)))
     return x
 
 
-def _places(size: int, low: int, high: int, mode: str) -> list[int]:
+def _places(size: int, low: int, high: int, mode: str) -> np.ndarray:
     """Which row of the input each row of the padded tensor is."""
+    places = np.arange(-low, size + high, dtype=np.int64)
     if mode == "wrap":
-        return [i % size for i in range(-low, size + high)]
+        return places % size
     if mode == "edge":
-        return [min(max(i, 0), size - 1) for i in range(-low, size + high)]
+        return places.clip(0, size - 1)
     period = max(1, 2 * (size - 1))
-    return [min(i % period, period - i % period) for i in range(-low, size + high)]
+    return np.minimum(places % period, period - places % period)
 
 
 # -- made anew ------------------------------------------------------------------------------------------------------

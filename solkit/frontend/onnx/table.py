@@ -8,6 +8,7 @@ known while tracing wherever they come from constants and from shapes.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from onnx import NodeProto, TensorProto
 
 from solkit.errors import ModelError
+from solkit.frontend.onnx import limits
 from solkit.frontend.onnx.load import describe
 
 Value = Any  # torch.Tensor | numpy.ndarray (strings and types that PyTorch lacks) | list (a sequence) | None (left out)
@@ -85,6 +87,7 @@ class Call:
             ModelError: a program is being traced, and they are known only when it is called.
         """
         known = self.known[index] if index < len(self.known) else None
+        limits.check_count(prod(value.shape if known is None else known.shape))
         if known is None and torch.compiler.is_exporting():
             raise ModelError(
                 f"{describe(self.node)} needs the numbers in its input {self.node.input[index]!r}, which "
