@@ -81,7 +81,7 @@ def row(node: NodeProto, opset: int) -> Row:
             text = base64.b64encode(node.SerializeToString()).decode()
             function = torch.ops.solkit.onnx_random_node if is_random(node) else torch.ops.solkit.onnx_node
             return tuple(function([v for v in inputs if v is not None], text, opset))
-        arrays = [to_numpy(value) for value in inputs]
+        arrays = [to_numpy(value) for value in inputs[: len(node.input)]]  # a row may fill in what is left out
         return tuple(_value(made) for made in _evaluate(evaluator, node, arrays))
 
     return run
@@ -214,19 +214,18 @@ def constant(call: Call) -> Value:
 
 
 def type_of(value: Value) -> TypeProto:
-    """The ONNX type of a value."""
+    """The ONNX type of a value; one that says nothing if that is not known."""
     made = TypeProto()
     value = getattr(value, "value", value)  # of a Known
-    if isinstance(value, torch.Tensor):
-        made.tensor_type.elem_type = FROM_TORCH[value.dtype]
-        for size in value.shape:
-            made.tensor_type.shape.dim.add(dim_value=size)
-    elif isinstance(value, np.ndarray):
-        made.tensor_type.elem_type = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
-        for size in value.shape:
-            made.tensor_type.shape.dim.add(dim_value=size)
-    elif isinstance(value, list):
+    if isinstance(value, list):
         made.sequence_type.elem_type.CopyFrom(type_of(value[0]) if value else TypeProto())
+    elif isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
+        tensor = isinstance(value, torch.Tensor)
+        kind = FROM_TORCH[value.dtype] if tensor else onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
+        made.tensor_type.elem_type = kind
+        made.tensor_type.shape.SetInParent()  # also where there is no dimension to add
+        for size in value.shape:
+            made.tensor_type.shape.dim.add(dim_value=size)
     return made
 
 
