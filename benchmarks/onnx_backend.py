@@ -45,7 +45,7 @@ def run_test(group: str, index: int) -> Outcome:
 
     warnings.simplefilter("ignore")
     sol.config["autotuning"] = "off"
-    case = _cases(group)[index]
+    case = cases(group)[index]
     try:
         model = case.model or onnx.load(os.path.join(case.model_dir, "model.onnx"))
         prepared, own, reason = backend.prepare(model), True, ""
@@ -72,7 +72,8 @@ def _run_job(job: tuple[str, int]) -> Outcome:
 _KNOWN: dict[str, list[Any]] = {}
 
 
-def _cases(group: str) -> list[Any]:
+def cases(group: str) -> list[Any]:
+    """The tests of a group, as onnx describes them."""
     if group not in _KNOWN:
         from onnx.backend.test.loader import load_model_tests
 
@@ -141,7 +142,7 @@ def main(
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="onnx-backend-") as folder:
         os.environ["SOL_CACHE_DIR"] = folder
-        jobs = [(g, i) for g in chosen for i, case in enumerate(_cases(g)) if only in case.name]
+        jobs = [(g, i) for g in chosen for i, case in enumerate(cases(g)) if only in case.name]
         # Not ProcessPoolExecutor, which may hang when a worker that had its share of tasks is replaced (gh-115634).
         with get_context("spawn").Pool(processes, maxtasksperchild=25) as pool:  # of 8 tests each
             for outcome in pool.imap(_run_job, jobs, chunksize=8):

@@ -14,6 +14,7 @@ from onnx.backend.base import Backend, BackendRep
 from solkit.config import log
 from solkit.errors import InputError, ModelError, first_line
 from solkit.frontend.onnx import OnnxModule, reference
+from solkit.frontend.onnx.load import describe
 from solkit.optimize import optimize
 
 
@@ -60,6 +61,34 @@ class SolBackendRep(BackendRep):
         return value if tensor is None else tensor
 
 
+def node_model(node: NodeProto, inputs: Any, opset: int) -> ModelProto:
+    """A model of one node.
+
+    Args:
+        inputs: values of those inputs of the node that are there; they say of which types the model is.
+        opset: version of the set of operators that the node belongs to.
+    Raises:
+        ModelError: onnx knows no such operator, or it does not take inputs of these types.
+    """
+    names = [name for name in node.input if name]
+    types = {name: reference.type_of(value) for name, value in zip(names, inputs, strict=True)}
+    try:
+        says = onnx.defs.get_schema(node.op_type, opset, node.domain)
+        made = onnx.shape_inference.infer_node_outputs(says, node, types)
+    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError) as error:
+        raise ModelError(f"{describe(node)} of opset {opset} cannot run alone: {first_line(error)}") from error
+    for kind in made.values():
+        if kind.HasField("tensor_type"):  # what onnx infers of the shape may be less than is known in a run
+            kind.tensor_type.ClearField("shape")
+    graph = onnx.helper.make_graph(
+        [node],
+        "node",
+        [onnx.helper.make_value_info(name, kind) for name, kind in types.items()],
+        [onnx.helper.make_value_info(name, made[name]) for name in node.output if name],
+    )
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(node.domain, opset)])
+
+
 class SolBackend(Backend):
     """See onnx.backend.base.Backend."""
 
@@ -90,16 +119,7 @@ class SolBackend(Backend):
     ) -> list[Any]:
         """One node, of the newest operators unless `opset_version` says another."""
         opset = kwargs.pop("opset_version", onnx.defs.onnx_opset_version())
-        given = [reference.type_of(value if isinstance(value, list) else np.asarray(value)) for value in inputs]
-        names = [name for name in node.input if name]
-        graph = onnx.helper.make_graph(
-            [node],
-            "node",
-            [onnx.helper.make_value_info(name, kind) for name, kind in zip(names, given, strict=True)],
-            [onnx.helper.make_empty_tensor_value_info(name) for name in node.output if name],
-        )
-        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(node.domain, opset)])
-        return cls.run_model(model, inputs, device, **kwargs)
+        return cls.run_model(node_model(node, inputs, opset), inputs, device, **kwargs)
 
     @classmethod
     def supports_device(cls, device: str) -> bool:

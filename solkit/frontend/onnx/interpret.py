@@ -5,6 +5,7 @@ What follows from constants and from shapes alone is worked out with real tensor
 each Reshape leave nothing in the traced graph.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -56,13 +57,22 @@ class Interpreter:
             self._nodes(graph.node, scope, self.opsets)
         return [scope[output.name] for output in graph.output]
 
-    def _nodes(self, nodes: Sequence[NodeProto], scope: dict[str, Any], opsets: Mapping[str, int]) -> None:
+    def _nodes(
+        self,
+        nodes: Sequence[NodeProto],
+        scope: dict[str, Any],
+        opsets: Mapping[str, int],
+        graph: Sequence[NodeProto] = (),
+    ) -> None:
+        """Runs some nodes of a graph, or all of them, and adds what they make to the scope."""
+        graph = graph or nodes
         for node in nodes:
             inputs = [scope[name] if name else None for name in node.input]
             try:
                 limits.step()
                 if training.is_gradient(node):
-                    made = training.gradient(node, nodes, scope, lambda some, inner: self._nodes(some, inner, opsets))
+                    again = functools.partial(self._nodes, opsets=opsets, graph=graph)
+                    made = training.gradient(node, graph, scope, again)
                 else:
                     made = self._node(node, inputs, scope, opsets)
                 limits.check_results(made)

@@ -200,7 +200,8 @@ def to_torch(array: Any) -> torch.Tensor | None:
     array = np.asarray(array)
     if array.dtype == ml_dtypes.bfloat16:
         return torch.from_numpy(array.view(np.int16).copy()).view(torch.bfloat16)
-    return torch.from_numpy(np.ascontiguousarray(array)).reshape(array.shape)
+    flat = np.ascontiguousarray(array)
+    return torch.from_numpy(flat if flat.flags.writeable else flat.copy()).reshape(array.shape)
 
 
 def constant(call: Call) -> Value:
