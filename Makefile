@@ -31,11 +31,11 @@ doctor: ## check this machine, line by line, with the mending command
 	@$(RUN) labs.cli doctor
 
 test: ## the fast tests
-	$(BOOTSTRAP) labs,mpi,test
+	$(BOOTSTRAP) labs,mpi,models,test
 	$(RUN) pytest $(ARGS)
 
 test-slow: ## the slow tests
-	$(BOOTSTRAP) labs,mpi,test
+	$(BOOTSTRAP) labs,mpi,models,test
 	$(RUN) pytest -m slow $(ARGS)
 
 labs-test: ## run every notebook, the learner's and the solutions, cell by cell
@@ -54,7 +54,7 @@ lint: ## ruff: the rules and the format
 	$(RUN) ruff format --check .
 
 bench: ## every benchmark, each a table of ratios taken in one run (about an hour)
-	$(BOOTSTRAP) labs,mpi,bench
+	$(BOOTSTRAP) labs,mpi,bench,models
 	$(RUN) benchmarks.inference $(ARGS)
 
 # torch is named exactly: a range would bring the newest build, with gigabytes of CUDA packages beside it.
@@ -62,7 +62,7 @@ TORCH ?= 2.13.0
 # soupsieve 3 and later refuse Debian 12's Python 3.11.2.
 pins: ## constraints.txt anew, from the newest versions of everything but torch (TORCH=2.13.0)
 	rm -rf build/pins && $(PYTHON) -m venv build/pins
-	build/pins/bin/python -m pip install --quiet --upgrade 'torch==$(TORCH)' 'soupsieve<3' setuptools '.[labs,mpi,bench,test]'
+	build/pins/bin/python -m pip install --quiet --upgrade 'torch==$(TORCH)' 'soupsieve<3' setuptools '.[labs,mpi,bench,models,test]'
 	head -1 constraints.txt > build/pins/list
 	build/pins/bin/python -m pip freeze --all --exclude aurora-labs --exclude pip | sed 's/+.*//' >> build/pins/list
 	mv build/pins/list constraints.txt && rm -rf build/pins
