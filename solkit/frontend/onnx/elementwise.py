@@ -170,6 +170,11 @@ def cast_like(call: Call, x: Tensor, like: Tensor) -> Tensor:
     return x.to(like.dtype)
 
 
+@operator("BitCast")
+def bit_cast(call: Call, x: Tensor) -> Tensor:
+    return x.view(TORCH[call["to"]])
+
+
 @operator("IsInf")
 def is_inf(call: Call, x: Tensor) -> Tensor:
     up, down = (call.get(f"detect_{which}", 1) for which in ("positive", "negative"))
