@@ -298,6 +298,14 @@ def test_gather_and_one_hot_beyond_the_range() -> None:
     np.testing.assert_array_equal(made, wanted)
 
 
+def test_an_output_in_between_is_left_out() -> None:
+    """Of an operator that onnx's reference runs."""
+    model = parser.parse_model("""
+    <ir_version: 9, opset_import: ["" : 18]>
+    graph (float[5] x) => (float[N] values, int64[M] y) { values, "", y = Unique (x) }""")
+    np.testing.assert_array_equal(ran(model, [np.array([3, 1, 3, 2, 1], np.float32)])[1], [2, 0, 2, 1, 0])
+
+
 def test_reverse_sequence_and_tensor_scatter() -> None:
     x = real(4, 3, 2)
     check("ReverseSequence", [x, np.array([4, 0, 2])], time_axis=0, batch_axis=1)

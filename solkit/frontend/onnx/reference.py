@@ -80,11 +80,17 @@ def row(node: NodeProto, opset: int) -> Row:
             _inferred(node, opset, inputs)  # refuses, outside of PyTorch's own dispatch
             text = base64.b64encode(node.SerializeToString()).decode()
             function = torch.ops.solkit.onnx_random_node if is_random(node) else torch.ops.solkit.onnx_node
-            return tuple(function([v for v in inputs if v is not None], text, opset))
+            return _placed(node, function([v for v in inputs if v is not None], text, opset))
         arrays = [to_numpy(value) for value in inputs[: len(node.input)]]  # a row may fill in what is left out
-        return tuple(_value(made) for made in _evaluate(evaluator, node, arrays))
+        return _placed(node, [_value(made) for made in _evaluate(evaluator, node, arrays)])
 
     return run
+
+
+def _placed(node: NodeProto, made: Sequence[Value]) -> tuple[Value, ...]:
+    """Results at the places of the node's outputs: there are none for those without a name."""
+    results = iter(made)
+    return tuple(next(results) if name else None for name in node.output)
 
 
 def _value(made: Any) -> Value:
