@@ -16,7 +16,13 @@ FIRST, _, LAST = os.environ.get("RANDOM_SEEDS", "0-4").partition("-")
 CHANNELS = (1, 3, 4, 8, 16, 17, 33)
 UNARY = [F.relu, torch.sigmoid, torch.tanh, torch.abs, F.hardswish, lambda x: 1 - x * 0.5, lambda x: (x + 1).relu_()]
 BINARY = [torch.add, torch.sub, torch.mul, torch.maximum]
-IN_PYTORCH = [lambda x: x.flip(-1), lambda x: x.cumsum(-1), lambda x: x.roll(1, 1)]
+OF_ANY_TYPE = [
+    lambda x: x.flip(-1),
+    lambda x: x.cumsum(-1),
+    lambda x: x.roll(1, 1),
+    lambda x: torch.where(x > 0, x, -x),
+]
+IN_PYTORCH = [lambda x: x.logcumsumexp(-1), lambda x: torch.special.i0e(x)]
 PLAIN = [
     lambda x: x.softmax(-1),
     lambda x: x.softmax(1),
@@ -101,7 +107,7 @@ LAYERS = [  # each with the ranks it takes
     (lambda choose, shape: nn.Flatten(choose((1, 2))), {4}),
     (lambda choose, shape: nn.Linear(shape[-1], choose(CHANNELS)), {2, 3, 4}),
     (lambda choose, shape: Function(choose(UNARY)), {2, 3, 4}),
-    (lambda choose, shape: Function(choose(IN_PYTORCH)), {2, 3, 4}),
+    (lambda choose, shape: Function(choose((*IN_PYTORCH, *OF_ANY_TYPE))), {2, 3, 4}),
     (lambda choose, shape: Function(choose(PLAIN)), {2, 3, 4}),
     (lambda choose, shape: Function(choose(PLAIN)), {2, 3, 4}),
     (depthwise, {4}),

@@ -485,6 +485,44 @@ def test_windows():
     check(cases)
 
 
+def test_norms():
+    import torch.nn.functional as F
+
+    def norms(x, w, b):
+        size = x.shape[-1:]
+        return (
+            *(x.softmax(1), x.log_softmax(-1), F.layer_norm(x, size, w[:5], b[:5]), F.layer_norm(x, x.shape[1:])),
+            *(
+                F.rms_norm(x, size, w[:5]),
+                F.group_norm(x, 2, w, b),
+                F.instance_norm(x),
+                F.prelu(x, w),
+                F.prelu(x, w[:1]),
+            ),
+            *(F.batch_norm(x, b, w.abs(), w, b), F.batch_norm(x, b, w.abs())),
+        )
+
+    cases = {f"{d}": (norms, numbers(d, 3, 6, 4, 5), numbers(d, 6, seed=1), numbers(d, 6, seed=2)) for d in FLOATS}
+    cases["masked"] = (lambda x: x.masked_fill(x > 0, float("-inf")).softmax(-1), numbers(F64, 3, 4))
+    cases["other dtype"] = (lambda x: x.softmax(0, dtype=torch.float32), numbers(I64, 5))
+    check(cases)
+
+
+def test_attention():
+    import torch.nn.functional as F
+
+    attend, cases = F.scaled_dot_product_attention, {}
+    for d in FLOATS:
+        q, k, v = numbers(d, 2, 4, 5, 8), numbers(d, 2, 4, 7, 8, seed=1), numbers(d, 2, 4, 7, 6, seed=2)
+        cases[f"plain {d}"] = (lambda q, k, v: attend(q, k, v, scale=0.2), q, k, v)
+        cases[f"causal {d}"] = (lambda q, k, v: attend(q, k, v, is_causal=True), q, k, v)
+        cases[f"groups {d}"] = (lambda q, k, v: attend(q, k[:, :2], v[:, :2], enable_gqa=True), q, k, v)
+        cases[f"added {d}"] = (lambda q, k, v, m: attend(q, k, v, m), q, k, v, numbers(d, 4, 5, 7))
+        cases[f"masked {d}"] = (lambda q, k, v, m: attend(q, k, v, m), q, k, v, numbers(BOOL, 2, 1, 5, 7))
+        cases[f"one head {d}"] = (attend, q[0], k[0], v[0])
+    check(cases)
+
+
 # -- what is wrong with the numbers ---------------------------------------------------------------------------------
 
 

@@ -7,12 +7,14 @@
 from collections.abc import Callable
 from math import prod
 
+from solkit.codegen.typed.attention import ATTENTION
 from solkit.codegen.typed.call import Call, Unsupported
 from solkit.codegen.typed.elementwise import emit_elementwise
 from solkit.codegen.typed.functions import FUNCTIONS
 from solkit.codegen.typed.index import INDEXING
 from solkit.codegen.typed.loops import TypedKernel
 from solkit.codegen.typed.move import MOVES
+from solkit.codegen.typed.norms import NORMS
 from solkit.codegen.typed.numbers import number
 from solkit.codegen.typed.products import PRODUCTS
 from solkit.codegen.typed.reduce import REDUCTIONS
@@ -30,7 +32,12 @@ EMITTERS: dict[str, Emitter] = {
     **SORTS,
     **PRODUCTS,
     **WINDOWS,
+    **NORMS,
+    **ATTENTION,
 }
+
+# These could draw random numbers, and their emitters take them where they do not.
+_MAY_DRAW = ("aten.dropout.default", *ATTENTION)
 
 
 def emit_typed(nodes: list[Node]) -> TypedKernel:
@@ -60,8 +67,7 @@ def _nothing(calls: list[Call]) -> TypedKernel:
 
 def is_compiled(node: Node) -> bool:
     """Whether there is a kernel for the call a `torch` node stands for."""
-    # `dropout` could draw numbers; its row takes it where it does not.
-    draws = node.attributes["random"] and node.attributes["target"] != "aten.dropout.default"
+    draws = node.attributes["random"] and node.attributes["target"] not in _MAY_DRAW
     if node.attributes["target"] not in EMITTERS or draws:
         return False
     try:
