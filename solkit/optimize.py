@@ -1,7 +1,7 @@
 """`sol.optimize`: from a model to a faster one, all steps in order."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,6 +9,7 @@ from torch.utils import _pytree as pytree
 
 from solkit import cache, clusters, passes, samples
 from solkit.autotune import tune
+from solkit.clusters import Cluster
 from solkit.codegen import generate
 from solkit.config import config, log
 from solkit.errors import InputError, ModelError, NumericsError, first_line
@@ -19,6 +20,7 @@ from solkit.frontend.modes import evaluating
 from solkit.inputs import Signature, normalize
 from solkit.ir import Graph, serialize
 from solkit.module import SolModule
+from solkit.patterns import Patterns
 from solkit.progress import stage
 from solkit.runtime.engine import Engine
 from solkit.shapes import COMPILING, Shapes
@@ -109,8 +111,10 @@ def optimize_module(
 
 
 def _for_many_shapes(model: torch.nn.Module, example: Example) -> SolModule:
+    signature = Signature.of(example.args, example.kwargs, example.varying)
+    patterns = Patterns() if any(dims - {0} for dims in example.varying) else None
     try:
-        first = _kept_or_new(model, example.args, example.kwargs)
+        first = _kept_or_new(model, example.args, example.kwargs, patterns, signature)
     except InputError as error:
         if not example.guessed:
             raise
@@ -118,13 +122,12 @@ def _for_many_shapes(model: torch.nn.Module, example: Example) -> SolModule:
             f"{error}; a size of 0 that is not the batch was taken to be {UNKNOWN}: pass an example tensor and vdims "
             "instead, vdims=[(0, 2, 3)] say"
         ) from error
-    signature = Signature.of(example.args, example.kwargs, example.varying)
     name = type(model).__name__
 
     def make(tensors: list[torch.Tensor]) -> Specialization:
         args, kwargs = signature.arguments(tensors)
         with COMPILING, stage(f"optimizing {name} for ({Signature.of(args, kwargs)})"):
-            return _kept_or_new(model, args, kwargs)
+            return _kept_or_new(model, args, kwargs, patterns, signature)
 
     shapes = Shapes(signature, first, make)
     if example.batch:
@@ -137,19 +140,30 @@ def _for_many_shapes(model: torch.nn.Module, example: Example) -> SolModule:
     return SolModule(model, first, shapes)
 
 
-def _kept_or_new(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> Specialization:
+def _kept_or_new(
+    model: torch.nn.Module,
+    args: tuple,
+    kwargs: dict[str, Any],
+    patterns: Patterns | None = None,
+    varying: Signature | None = None,
+) -> Specialization:
+    """Code for this call; with `patterns`, the same code for all sizes that vary in `varying`, where there can be."""
     signature = Signature.of(args, kwargs)
+
+    def compiled(graph: Graph, tree: Any, outputs: list[Any]) -> Specialization:
+        others = () if patterns is None else _other_graphs(model, args, kwargs, varying)
+        return _compile(model, signature, graph, tree, outputs, patterns, others)
+
     key = fingerprint(model, args, kwargs)
-    kept = None if key is None else cache.find(key)
+    kept = _from_cache(key)
     if kept is not None:
-        made = _from_cache(model, signature, kept)
-        if made is not None and _agrees(model, made, args, kwargs):
+        made = compiled(*kept)
+        if _agrees(model, made, args, kwargs):
             return made
-        if made is not None:
-            log.warning("the kept graph of %s no longer fits it; capturing it again", type(model).__name__)
+        log.warning("the kept graph of %s no longer fits it; capturing it again", type(model).__name__)
         cache.drop(key)
     # Tensors like those of each call: contiguous, and none of them a part of another.
-    made = _compile(model, signature, *_capture(model, *signature.example(), key))
+    made = compiled(*_capture(model, *signature.example(), key))
     if not _agrees(model, made, args, kwargs):
         raise NumericsError(
             f"the compiled {type(model).__name__} does not agree with PyTorch on the example inputs; this is a bug in "
@@ -172,26 +186,59 @@ def _capture(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any], key: s
     return graph, tree, outputs
 
 
-def _from_cache(model: torch.nn.Module, signature: Signature, folder: Any) -> Specialization | None:
+def _from_cache(key: str | None) -> tuple[Graph, Any, list] | None:
+    folder = None if key is None else cache.find(key)
+    if folder is None:
+        return None
     try:
         graph, extra = serialize.load(folder)
-        tree = pytree.treespec_loads(extra["tree"])
+        return graph, pytree.treespec_loads(extra["tree"]), extra["outputs"]
     except Exception as error:  # whatever is wrong with it, it can be made again
         log.info("the kept graph in %s cannot be read: %r", folder, error)
+        cache.drop(key)
         return None
-    return _compile(model, signature, graph, tree, extra["outputs"])
+
+
+def _other_graphs(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any], varying: Signature) -> Iterator[Graph]:
+    """The graphs of the same call with two other sizes each where they vary, the batch as it is."""
+    found = 0
+    for other in samples.other_sizes(args, kwargs, varying):
+        key = fingerprint(model, *other)
+        try:
+            graph, _, _ = _from_cache(key) or _capture(model, *Signature.of(*other).example(), key)
+        except (ModelError, InputError) as error:
+            log.info("%s does not take other sizes: %s", type(model).__name__, first_line(error))
+            continue
+        yield graph
+        found += 1
+        if found == 2:
+            return
 
 
 def _compile(
-    model: torch.nn.Module, signature: Signature, graph: Graph, tree: Any, outputs: list[Any]
+    model: torch.nn.Module,
+    signature: Signature,
+    graph: Graph,
+    tree: Any,
+    outputs: list[Any],
+    patterns: Patterns | None,
+    others: Iterable[Graph],
 ) -> Specialization:
     captured = listing(graph) if config["compiler::debug"] else ""
+
+    def tuned(parts: list[Cluster]) -> None:
+        tune(graph, parts, host(), {name: find_tensor(model, name) for name in graph.parameters})
+
     with stage(f"generating code for {type(model).__name__}"):
         passes.optimize(graph)
-        parts = clusters.partition(graph)
         with keeping_objects():
-            tune(graph, parts, host(), {name: find_tensor(model, name) for name in graph.parameters})
-            engine = Engine(graph, parts, generate(parts, host()))
+            if patterns is None:
+                parts = clusters.partition(graph)
+                tuned(parts)
+                program = generate(parts, host())
+            else:
+                parts, program = patterns.program(graph, host(), tuned, others)
+            engine = Engine(graph, parts, program)
     write_debug(config["compiler::debug"], type(model).__name__, captured, engine)
     return Specialization(signature, engine, tree, outputs)
 

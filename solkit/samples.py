@@ -1,6 +1,7 @@
-"""Whether the samples of a batch meet in a model: if they do not, a batch may be computed in slices."""
+"""Sample calls: whether the samples of a batch meet in a model (if they do not, a batch may be computed in slices), and
+calls of other sizes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch.utils import _pytree as pytree
 
 from solkit.errors import first_line
 from solkit.frontend.modes import evaluating
+from solkit.inputs import Signature
 
 BATCH = 3  # samples to try; two would hide what treats only its first and its last
 
@@ -70,3 +72,22 @@ def _random(example: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     if low == high:
         low, high = min(low, 0), max(high, 1)
     return torch.randint(low, high + 1, shape, generator=generator, device="cpu").to(example.dtype)
+
+
+def other_sizes(args: tuple, kwargs: dict[str, Any], varying: Signature) -> Iterator[tuple[tuple, dict[str, Any]]]:
+    """Calls with other sizes where they vary, but in dimension 0; sizes that are the same now stay the same."""
+    flat, tree = pytree.tree_flatten((args, kwargs))
+    for change in (lambda n: 2 * n, lambda n: n + _even(n / 2), lambda n: _even(n / 2), lambda n: n - _even(n / 4)):
+        others = []
+        for item, dims in zip(flat, varying.varying, strict=True):
+            if dims - {0}:
+                sizes = (change(n) if dim in dims - {0} else n for dim, n in enumerate(item.shape))
+                item = torch.zeros(tuple(sizes), dtype=item.dtype, device="cpu")
+            others.append(item)
+        yield pytree.tree_unflatten(others, tree)
+
+
+def _even(size: float) -> int:
+    """A size near this one that strided layers like: a multiple of 32 where it is large."""
+    step = 32 if size >= 32 else 1
+    return max(1, round(size / step)) * step

@@ -21,6 +21,14 @@ typedef struct {
 
 enum { SOL_MOST_BUFFERS = 64 };
 
+/* A number of floating point that a program for many shapes finds among its sizes, as bits. */
+VF_INLINE float sol_real(int64_t bits) {
+    const uint32_t low = (uint32_t)bits;
+    float number;
+    __builtin_memcpy(&number, &low, sizeof number);
+    return number;
+}
+
 VF_INLINE int64_t sol_min(int64_t a, int64_t b) { return a < b ? a : b; }
 VF_INLINE int64_t sol_max(int64_t a, int64_t b) { return a > b ? a : b; }
 

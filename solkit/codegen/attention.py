@@ -7,7 +7,7 @@ softmax runs along with the keys (Rabe and Staats 2021): when a larger score is 
 
 from solkit.clusters import Cluster
 from solkit.codegen.kernel import Kernel, plus, times
-from solkit.codegen.matrix import choose_tile
+from solkit.codegen.matrix import WIDE, choose_tile
 from solkit.ir import Node, Value, contiguous
 from solkit.ops.elementwise import c_float
 from solkit.target import Target
@@ -32,8 +32,12 @@ class _Attention:
         self.causal = self.node.attributes["is_causal"]
         self.batch, self.heads, self.queries, self.depth = self.query.shape
         _, self.groups, self.keys, self.features = self.value.shape
-        chunk = -(-self.keys // -(-self.keys // KEYS_WANTED))
-        self.rows, self.vectors = choose_tile(target, chunk, self.queries)
+        # Code for many sizes is made as for many tokens.
+        self.likely = max(self.queries, WIDE) if 2 in self.query.varying else self.queries
+        many_keys = 2 in self.value.varying
+        chunk = KEYS_WANTED if many_keys else -(-self.keys // -(-self.keys // KEYS_WANTED))
+        self.rows, self.vectors = choose_tile(target, chunk, self.likely)
+        self.rows = min(self.rows, self.keys)
         self.chunk = -(-chunk // self.rows) * self.rows
         most = target.tile[0] * target.tile[1] // self.vectors
         self.columns = min(range(1, min(most, self.features) + 1), key=self._cost)
@@ -71,7 +75,7 @@ class _Attention:
         k = self.kernel
         floats = f"({self.depth + self.features + self.chunk + self.rows} * VLEN)"
         fitting = f"SOL_MIN({self.vectors}, SOL_MAX(1, {STACK_FLOATS} / {floats}))"
-        k.constant("VECTORS", f"SOL_MIN({fitting}, SOL_CEIL({self.queries}, VLEN))", "of queries, side by side")
+        k.constant("VECTORS", f"SOL_MIN({fitting}, SOL_CEIL({self.likely}, VLEN))", "of queries, side by side")
         k.constant("QUERIES", "VECTORS * VLEN", "of a task")
         k.constant("BLOCKS", f"SOL_CEIL({self.queries}, QUERIES)", "tasks of one head")
         k.constant("TOKENS", self.keys, "keys, and values, of one head")

@@ -17,7 +17,7 @@ def emit_depthwise(k: Kernel, node: Node, nodes: list[Node], made: Value, store:
     rows, columns = weight.shape[2:]
     stride, padding, dilation = pair(a["stride"]), pair(a["padding"]), pair(a["dilation"])
     width = made.shape[3]
-    pixels = -(-width // -(-width // MOST_PIXELS))
+    pixels = min(MOST_PIXELS, width) if 3 in made.varying else -(-width // -(-width // MOST_PIXELS))
     each = f"UNROLL for (int p = 0; p < {pixels}; p++)"
     top, left = x.layout.halo[0] - padding[0], x.layout.halo[1] - padding[1]
     row = times(plus(times("y", stride[0]), top), rows_and_columns(x)[1])

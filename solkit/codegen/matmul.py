@@ -9,7 +9,7 @@ from math import prod
 from solkit.clusters import CHUNK_STEPS, Cluster
 from solkit.codegen.elementwise import Chain, Row
 from solkit.codegen.kernel import Kernel, plus, times
-from solkit.codegen.matrix import EACH_PIXEL, EACH_VECTOR, choose_tile
+from solkit.codegen.matrix import EACH_PIXEL, EACH_VECTOR, WIDE, choose_tile
 from solkit.ir import Value, contiguous
 from solkit.ops import TABLE, Kind
 from solkit.rowspace import full_shape
@@ -25,12 +25,15 @@ def emit_matmul(cluster: Cluster, target: Target) -> Kernel:
     *batch, rows, columns = out.shape
     steps = node.inputs[0].shape[-1]
     (a, a_offset, a_strides), (b, b_offset, b_strides) = (_operand(cluster, value) for value in node.inputs)
-    pixels, vectors = choose_tile(target, rows, columns)
+    # Code for many sizes is made as for large ones.
+    likely = [max(size, WIDE) if len(batch) + i in out.varying else size for i, size in enumerate((rows, columns))]
+    pixels, vectors = choose_tile(target, *likely)
+    pixels = min(pixels, rows)
     first = k.buffer(a)
     second = k.buffer(b)
     made = k.buffer(out)
     k.constant("PIXELS", pixels, "a register tile is so many rows")
-    k.constant("VECTORS", f"SOL_MIN({vectors}, SOL_CEIL({columns}, VLEN))", "times vectors of columns")
+    k.constant("VECTORS", f"SOL_MIN({vectors}, SOL_CEIL({likely[1]}, VLEN))", "times vectors of columns")
     k.constant("GROUPS", f"SOL_CEIL({columns}, VECTORS * VLEN)", "panels of columns")
     k.constant("TILES", -(-rows // pixels), "of rows")
     k.constant("BATCH", prod(batch))

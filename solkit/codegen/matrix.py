@@ -24,6 +24,7 @@ EACH_PIXEL = "UNROLL for (int p = 0; p < PIXELS; p++)"
 EACH_VECTOR = "UNROLL for (int v = 0; v < VECTORS; v++)"
 BLOCK = "const int64_t block = group * VECTORS + v"  # of output channels, the v-th of the panel
 SCRATCH_BYTES = 192 * 1024  # of a prologue's results, in the second-level cache with some weights beside them
+WIDE = 1 << 10  # pixels in a row, or rows of a matrix, that code for many sizes is made for
 TASKS_WANTED = 16  # enough pieces for a few threads to share evenly
 
 
@@ -83,8 +84,13 @@ class _Matrix:
             self.batch, _, self.height, self.width = self.made.shape
         else:
             self.batch, self.height, self.width = 1, 1, prod(self.made.shape[:-1])
+        # Code for many widths is made as for a wide one that no tile divides.
+        last = {3} if self.image else set(range(len(self.made.shape) - 1))
+        self.any_width = bool(self.made.varying & last)
         self.groups = heavy.attributes["groups"] if self.image else 1
-        self.pixels, self.vectors = choose_tile(target, self.width, self.channels // self.groups)
+        width = max(self.width, WIDE) if self.any_width else self.width
+        self.pixels, self.vectors = choose_tile(target, width, self.channels // self.groups)
+        self.pixels = min(self.pixels, self.width)
         if self.groups > 1:  # a panel of weights lies within one group
             blocks = self.channels // self.groups // target.vector_length or 1
             self.vectors = max(v for v in range(1, self.vectors + 1) if blocks % v == 0)
@@ -164,7 +170,8 @@ class _Matrix:
     @property
     def _shared_out(self) -> bool:
         """Whether several tasks share the pixels of an image; the sum of a pool is one task's."""
-        return not self.prologue and self.pool is None and self.height * self._row_tiles > 1
+        several = self.any_width or self.height * self._row_tiles > 1
+        return not self.prologue and self.pool is None and several
 
     @property
     def _row_tiles(self) -> int:
@@ -194,7 +201,7 @@ class _Matrix:
     @property
     def _in_chunks(self) -> bool:
         """Sums may wait in the output only if it has room for each; chunks pay only if weights are read again."""
-        reread = (self.chunk_rows or self.height) * self.width > self.pixels
+        reread = self.any_width or (self.chunk_rows or self.height) * self.width > self.pixels
         return self.pool is None and reread and self._stored.shape == self.made.shape
 
     def _convolution(self) -> _Reduction:
@@ -259,15 +266,15 @@ class _Matrix:
     def _pixels(self, reduction: _Reduction) -> None:
         """The loop nest over the tiles of an image, with all that happens to a tile."""
         k = self.kernel
-        first, end = "0", str(self.height * self._row_tiles)
+        first, end, tiled = "0", str(self.height * self._row_tiles), self.any_width or self._row_tiles > 1
         if self._shared_out:
             first, end = "part * TILES / PARTS", "(part + 1) * TILES / PARTS"
         if self.prologue:
-            first, end = times("y0", self._row_tiles), times("y1", self._row_tiles)
-        loop = "y" if self._row_tiles == 1 else "tile"
+            first, end = (f"{y} * {self._row_tiles}" if tiled else y for y in ("y0", "y1"))
+        loop = "tile" if tiled else "y"
         k.open(f"for (int64_t {loop} = {first}; {loop} < {end}; {loop}++)")
-        self._y, self._x, ragged = "y", "0", self.width % self.pixels != 0
-        if self._row_tiles > 1:
+        self._y, self._x, ragged = "y", "0", self.any_width or self.width % self.pixels != 0
+        if tiled:
             if self.height == 1:
                 self._y = "0"
                 k.line("const int64_t x0 = tile * PIXELS;")

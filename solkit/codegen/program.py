@@ -1,7 +1,8 @@
 """A whole program: one C file per distinct kernel and one with the table of clusters."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 
 from solkit.clusters import Cluster
 from solkit.codegen.attention import emit_attention
@@ -40,16 +41,21 @@ class Program:
 
     sources: file name to C text; "program.c" is the table.
     kernels: for each compiled cluster, in order, the file its function is in.
+    table: for each compiled cluster, in order, which entries of the value table its buffers are, and its rounds.
     buffers: what the entries of the value table are: values, or weights in panels.
     workspaces: for each compiled cluster, in order, buffers that only it uses, while it runs.
     faults: what a kernel may find wrong with the numbers it is given.
+    sizes: for each compiled cluster whose code is for many shapes, by its place, the numbers for this one; its kernel
+        reads them from its last buffer.
     """
 
     sources: dict[str, str]
     kernels: list[str]
+    table: list[tuple[list[int], int]]
     buffers: list[Buffer]
     workspaces: list[list[Value]]
     faults: list[Fault]
+    sizes: dict[int, list[int]] = field(default_factory=dict)
 
 
 def implementations(cluster: Cluster) -> list[str]:
@@ -91,8 +97,8 @@ def generate(clusters: list[Cluster], target: Target) -> Program:
     Clusters that do the same to other buffers share a function.
     """
     functions: dict[str, tuple[str, list[str]]] = {}  # text under a neutral name -> (name, headings)
-    program = Program({}, [], [], [], [])
-    rows, tables, includes = [], [], {}
+    program = Program({}, [], [], [], [], [])
+    includes = {}
     shown = [cluster for cluster in clusters if cluster.kind != "view"]  # numbered as in explain()
     for index, cluster in enumerate(shown):
         if cluster.kind == "torch":
@@ -114,19 +120,31 @@ def generate(clusters: list[Cluster], target: Target) -> Program:
         for buffer in kernel.buffers:
             if buffer not in program.buffers:
                 program.buffers.append(buffer)
-        values = ", ".join(str(program.buffers.index(buffer)) for buffer in kernel.buffers)
-        tables.append(f"static const int32_t values_{index}[] = {{{values}}};")
-        rows.append(f"    {{{name}, &{name}_tasks, values_{index}, {len(kernel.buffers)}, {kernel.rounds}}},")
+        program.table.append(([program.buffers.index(buffer) for buffer in kernel.buffers], kernel.rounds))
     for name, headings in functions.values():
         comment = "\n * ".join("\n".join(headings).splitlines())
         program.sources[f"{name}.c"] = f"/* {comment}\n */\n{includes[name]}\n" + program.sources[f"{name}.c"]
-    declared = [f"sol_kernel {name};\nextern const int64_t {name}_tasks;" for name, _ in functions.values()]
-    program.sources["program.c"] = "\n".join(
+    program.sources["program.c"] = table_of(program, range(len(program.kernels)))
+    return program
+
+
+def table_of(program: Program, fixed: Collection[int]) -> str:
+    """program.c: the table of clusters; the `fixed` ones have a number of tasks and rounds in it."""
+    names = [file.removesuffix(".c") for file in program.kernels]
+    tables, rows, declared = [], [], []
+    for index, (name, (values, rounds)) in enumerate(zip(names, program.table, strict=True)):
+        tables.append(f"static const int32_t values_{index}[] = {{{', '.join(map(str, values))}}};")
+        known = f"&{name}_tasks, values_{index}, {len(values)}, {rounds}"
+        rows.append(f"    {{{name}, {known if index in fixed else f'0, values_{index}, {len(values)}, 0'}}},")
+        declared.append(f"sol_kernel {name};")
+        if index in fixed:
+            declared.append(f"extern const int64_t {name}_tasks;")
+    return "\n".join(
         [
             "/* The clusters of the program, in the order they run, and the values each reads and writes. */",
             '#include "sol.h"',
             "",
-            *declared,
+            *dict.fromkeys(declared),
             "",
             *tables,
             "",
@@ -137,7 +155,6 @@ def generate(clusters: list[Cluster], target: Target) -> Program:
             "",
         ]
     )
-    return program
 
 
 def _name(cluster: Cluster, text: str) -> str:
@@ -158,4 +175,8 @@ def _heading(index: int, cluster: Cluster) -> str:
 
 def _role(index: int, buffer: Buffer) -> str:
     value, panels = buffer
-    return f"  b[{index}]  {value.name} {value.type} {'weights in panels' if panels else value.layout}"
+    kind = str(value.type)
+    if value.varying:
+        sizes = ("?" if dim in value.varying else str(size) for dim, size in enumerate(value.shape))
+        kind = f"[{', '.join(sizes)}]"
+    return f"  b[{index}]  {value.name} {kind} {'weights in panels' if panels else value.layout}"

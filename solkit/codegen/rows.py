@@ -145,9 +145,10 @@ class _Rows:
         per_task = max(1, TASK_ELEMENTS // max(length, 1))
         k.constant("ROWS", prod(self.outer), "vectors run along the innermost dimension")
         pieces = 1 if self.reduced else max(1, -(-length // TASK_ELEMENTS))
+        in_pieces = pieces > 1 or (bool(self.out.varying) and not self.reduced)
         tasks = f"SOL_CEIL(ROWS, {per_task})"
         first, end = f"task * {per_task}", f"sol_min(ROWS, (task + 1) * {per_task})"
-        if pieces > 1:
+        if in_pieces:
             k.constant("PIECES", pieces, "of a row")
             tasks += " * PIECES"
             k.line("const int64_t piece = task % PIECES;")
@@ -160,8 +161,8 @@ class _Rows:
         for axis in reversed(range(len(self.outer))):
             numbers[f"i{axis}"] = f"const int64_t i{axis} = {rest}{f' % {self.outer[axis]}' if axis else ''}"
             rest = f"{rest} / {self.outer[axis]}"
-        self.first = f"piece * {length} / PIECES" if pieces > 1 else "0"
-        self.end = f"(piece + 1) * {length} / PIECES" if pieces > 1 else str(length)
+        self.first = f"piece * {length} / PIECES" if in_pieces else "0"
+        self.end = f"(piece + 1) * {length} / PIECES" if in_pieces else str(length)
         with k.declaring(**numbers):
             # What there is one of for the whole row.
             place = _Element(k, self.operands, self.result, None)

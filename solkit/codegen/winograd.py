@@ -11,7 +11,7 @@ from math import prod
 from solkit.clusters import Cluster
 from solkit.codegen.elementwise import Chain, Pixel
 from solkit.codegen.kernel import Kernel, Panels, plane, plus, rows_and_columns, times, zero_halo
-from solkit.codegen.matrix import EACH_PIXEL, EACH_VECTOR, choose_tile
+from solkit.codegen.matrix import EACH_PIXEL, EACH_VECTOR, WIDE, choose_tile
 from solkit.ops import TABLE, Kind
 from solkit.ops.operator import pair
 from solkit.target import Target
@@ -52,7 +52,8 @@ class _Winograd:
         band = max(56, BAND_BYTES // (4 * self.side**2 * self.inputs))
         self.bands = max(1, round(self.tiles / band))
         self.band = -(-self.tiles // self.bands)
-        _, self.vectors = choose_tile(target, max(self.band, 1), self.channels)
+        wide = max(self.band, WIDE) if self.node.output.varying else self.band
+        _, self.vectors = choose_tile(target, max(wide, 1), self.channels)
         self.vectors = min(self.vectors, target.tile[1])
         accumulators = prod(target.tile)
         room = max(1, PRODUCT_BYTES // (4 * self.side**2 * self.vectors * target.vector_length))
@@ -60,7 +61,8 @@ class _Winograd:
         chunks = -(-self.band // room)
         chunk = -(-self.band // chunks)
         self.pixels = min(chunk, accumulators // self.vectors)
-        self.pixels = -(-chunk // -(-chunk // self.pixels))
+        if not self.node.output.varying:  # code for many sizes keeps to the largest tile
+            self.pixels = -(-chunk // -(-chunk // self.pixels))
         self.chunk = -(-chunk // self.pixels) * self.pixels
 
     def emit(self) -> Kernel:
@@ -115,7 +117,7 @@ class _Winograd:
         k.open("for (int j = 0; j < SIDE; j++)")
         k.line("vf column[SIDE], made[SIDE];")
         load = f"vf_load(from + (i * {columns} + j) * VLEN)"
-        ragged = self.height % self.size or self.width % self.size
+        ragged = self.node.output.varying or self.height % self.size or self.width % self.size
         if ragged:  # the last tiles reach over the rim
             load = f"y + i < {rows - top} && x + j < {columns - left} ? {load} : vf_set1(0.0f)"
         k.line(f"UNROLL for (int i = 0; i < SIDE; i++) column[i] = {load};")
@@ -190,11 +192,11 @@ class _Winograd:
         k.line(f"UNROLL for (int i = 0; i < {size}; i++) half[i][j] = made[i];")
         k.close()
         k.open(f"for (int dy = 0; dy < {size}; dy++)")
-        if self.height % size:
+        if self.node.output.varying or self.height % size:
             k.line(f"if (y + dy >= {self.height}) break;")
         k.line(f"vf made[{size}];")
         k.line(f"sol_winograd{size}_output(half[dy], made);")
-        inside = f" if (x + dx < {self.width})" if self.width % size else ""
+        inside = f" if (x + dx < {self.width})" if self.node.output.varying or self.width % size else ""
         k.open(f"UNROLL for (int dx = 0; dx < {size}; dx++){inside}")
         k.line("const vf sum = " + ("vf_add(made[dx], bias);" if self.bias else "made[dx];"))
         place = Pixel(k, "n", "block", "(y + dy)", "(x + dx)", "lanes")

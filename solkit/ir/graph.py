@@ -14,6 +14,7 @@ class Value:
     """One tensor of the graph. `producer` is None for an input, a parameter or a constant.
 
     home: where it lies in another value, and from which channel on: a part of a concatenation, written in place.
+    varying: the dimensions whose size may be another one for the same code.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Value:
     producer: "Node | None" = None
     layout: Layout = PLAIN
     home: "tuple[Value, int] | None" = None
+    varying: frozenset[int] = frozenset()
 
     @property
     def root(self) -> "tuple[Value, int]":

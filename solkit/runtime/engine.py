@@ -175,6 +175,8 @@ class Engine:
             self._free.append(context)
 
     def _place_arena(self, context: _Context) -> None:
+        for index, sizes in self.library.sizes.items():
+            context.table[index] = sizes.data_ptr()
         start = context.arena.data_ptr() + context.base
         for value, offset in self._offsets.items():
             for index in self._entries.get(value, ()):

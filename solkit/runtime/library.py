@@ -4,6 +4,8 @@ import ctypes
 import functools
 from pathlib import Path
 
+import torch
+
 from solkit import __version__, cache
 from solkit.codegen import Program
 from solkit.config import log
@@ -76,11 +78,46 @@ def runtime() -> Runtime:
     return Runtime()
 
 
+class _Cluster(ctypes.Structure):
+    """sol_cluster of sol.h."""
+
+    _fields_ = (
+        ("kernel", ctypes.c_void_p),
+        ("tasks", ctypes.POINTER(ctypes.c_int64)),
+        ("values", ctypes.c_void_p),
+        ("buffers", ctypes.c_int32),
+        ("rounds", ctypes.c_int32),
+    )
+
+
 class Library:
-    """A compiled program: the address of its table of clusters, and the vector length it was compiled for."""
+    """A compiled program.
+
+    clusters: the address of its table of clusters.
+    vector_length: what it was compiled for.
+    sizes: entry of the value table to the numbers that code for many shapes reads there, int64.
+    """
 
     def __init__(self, program: Program) -> None:
         self.path = _compiled(program.sources)
         self._library = _load(self.path, "sol_clusters", "sol_vector_length")
         self.clusters = ctypes.addressof(ctypes.c_char.in_dll(self._library, "sol_clusters"))
         self.vector_length = ctypes.c_int32.in_dll(self._library, "sol_vector_length").value
+        self.sizes: dict[int, torch.Tensor] = {}
+        if program.sizes:
+            self._own = self._own_table(program)
+            self.clusters = ctypes.addressof(self._own)
+
+    def _own_table(self, program: Program) -> ctypes.Array:
+        """A copy of the table, the numbers of tasks and rounds filled in where code is for many shapes."""
+        table = (_Cluster * len(program.kernels)).from_buffer_copy(
+            ctypes.string_at(self.clusters, ctypes.sizeof(_Cluster) * len(program.kernels))
+        )
+        for index, numbers in program.sizes.items():
+            values, rounds = program.table[index]
+            sizes = self.sizes[values[-1]] = torch.tensor(numbers, dtype=torch.int64)
+            count = getattr(self._library, f"{program.kernels[index].removesuffix('.c')}_count")
+            count.restype, count.argtypes = ctypes.c_int64, (ctypes.c_void_p,)
+            table[index].tasks = ctypes.pointer(ctypes.c_int64(count(sizes.data_ptr())))
+            table[index].rounds = rounds
+        return table

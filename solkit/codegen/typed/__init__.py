@@ -9,6 +9,7 @@ from math import prod
 
 from solkit.codegen.typed.attention import ATTENTION
 from solkit.codegen.typed.call import Call, Unsupported
+from solkit.codegen.typed.convolution import CONVOLUTIONS
 from solkit.codegen.typed.elementwise import emit_elementwise
 from solkit.codegen.typed.functions import FUNCTIONS
 from solkit.codegen.typed.index import INDEXING
@@ -31,6 +32,7 @@ EMITTERS: dict[str, Emitter] = {
     **INDEXING,
     **SORTS,
     **PRODUCTS,
+    **CONVOLUTIONS,
     **WINDOWS,
     **NORMS,
     **ATTENTION,

@@ -98,19 +98,16 @@ class _Walk:
         work = max(1, TASK_WORK // max(1, cost))
         self.rows, self.pieces = prod(self.outer), -(-self.inner // work)
         self.per_task = 1 if self.pieces > 1 else max(1, work // max(1, self.inner))
-        self.count = self.rows * self.pieces if self.pieces > 1 else -(-self.rows // self.per_task)
+        self.count = -(-self.rows // self.per_task) * self.pieces
 
     @contextlib.contextmanager
     def loops(self, kernel: Kernel) -> Iterator[dict[str, str]]:
         """The loops of task number `task`."""
-        first, end = "0", str(self.inner)
-        if self.pieces > 1:
-            kernel.line(f"const int64_t r = task / {self.pieces}, piece = task % {self.pieces};")
-            first, end = (f"{part} * {self.inner} / {self.pieces}" for part in ("piece", "(piece + 1)"))
-            kernel.open("")
-        else:
-            last = f"sol_min({self.rows}, (task + 1) * {self.per_task})"
-            kernel.open(f"for (int64_t r = task * {self.per_task}; r < {last}; r++)")
+        # One form for all sizes: code for many shapes differs in numbers alone.
+        kernel.line(f"const int64_t share = task / {self.pieces}, piece = task % {self.pieces};")
+        first, end = (f"{part} * {self.inner} / {self.pieces}" for part in ("piece", "(piece + 1)"))
+        last = f"sol_min({self.rows}, (share + 1) * {self.per_task})"
+        kernel.open(f"for (int64_t r = share * {self.per_task}; r < {last}; r++)")
         rest, indices = "r", {}
         for axis in reversed(range(len(self.outer))):
             indices[f"i{axis}"] = f"const int64_t i{axis} = {rest}{f' % {self.outer[axis]}' if axis else ''}"

@@ -9,7 +9,7 @@ import torch
 
 from solkit.codegen.typed.call import Call
 from solkit.codegen.typed.functions import add, maximum, minimum, mul
-from solkit.codegen.typed.loops import TypedKernel, nest, tasks
+from solkit.codegen.typed.loops import LANES, TypedKernel, nest, runs, tasks
 from solkit.codegen.typed.numbers import Number, number
 from solkit.ir import Value, contiguous
 
@@ -37,14 +37,21 @@ def _accumulator(made: Number) -> Number:
     return DOUBLE if made.floating else made
 
 
-def _reduction(start: Callable, step: Callable, finish: Callable = lambda n, total, rows, call: total) -> Callable:
+def _reduction(
+    start: Callable,
+    step: Callable,
+    finish: Callable = lambda n, total, rows, call: total,
+    join: Callable | None = None,
+) -> Callable:
     """An emitter.
 
     Args:
         start: (n, call) to what there is before the first element. n is the number it is computed in.
         step: (n, so far, element, call) to what there is with one more.
         finish: (n, total, rows, call) to the result.
+        join: (n, total, total, call) to what two parts of a row make; `step`, if nothing is said.
     """
+    join = join or step
 
     def emit(call: Call) -> TypedKernel:
         kernel, x, out = TypedKernel(), call.tensor("self"), call.output
@@ -54,11 +61,15 @@ def _reduction(start: Callable, step: Callable, finish: Callable = lambda n, tot
         source, target = kernel.read(x), kernel.write(out)
         shape, steps = rows.kept
         with tasks(kernel, shape, {"x": steps, "y": contiguous(tuple(shape))}, cost=rows.size) as at:
-            kernel.line(f"{within.value} total = {start(within, call)};")
-            with nest(kernel, rows.reduced[0], {"x": rows.reduced[1]}, {"x": at["x"]}) as inner:
-                element = made.convert(given.at(source, inner["x"]), given)
+            # Several sums at once, which do not wait for one another, and which the compiler makes a vector of.
+            kernel.line(f"{within.value} part[{LANES}];")
+            kernel.line(f"for (int l = 0; l < {LANES}; l++) part[l] = {start(within, call)};")
+            with runs(kernel, rows.reduced[0], rows.reduced[1], at["x"]) as (position, lane):
+                element = made.convert(given.at(source, position), given)
                 kernel.line(f"const {within.value} v = {within.convert(element, made)};")
-                kernel.line(f"total = {step(within, 'total', 'v', call)};")
+                kernel.line(f"part[{lane}] = {step(within, f'part[{lane}]', 'v', call)};")
+            kernel.line(f"{within.value} total = part[0];")
+            kernel.line(f"for (int l = 1; l < {LANES}; l++) total = {join(within, 'total', 'part[l]', call)};")
             result = made.convert(finish(within, "total", rows, call), within)
             kernel.line(made.put(target, at["y"], result))
         return kernel
@@ -90,6 +101,11 @@ def _norm_step(n: Number, total: str, v: str, call: Call) -> str:
         return (maximum if order > 0 else minimum)(n, size, total)
     known = {0: f"({v} != 0)", 1: size, 2: f"{v} * {v}"}
     return f"{total} + {known.get(order, f'__builtin_pow({size}, {n.literal(order)})')}"
+
+
+def _norm_join(n: Number, total: str, part: str, call: Call) -> str:
+    order = _order(call)
+    return (maximum if order > 0 else minimum)(n, part, total) if math.isinf(order) else f"{total} + {part}"
 
 
 def _norm_finish(n: Number, total: str, rows: Rows, call: Call) -> str:
@@ -231,7 +247,7 @@ _MEAN = _reduction(_zero, lambda n, total, v, call: add(n, total, v), _mean)
 _PROD = _reduction(lambda n, call: n.literal(1), lambda n, total, v, call: mul(n, total, v))
 _MAX = _reduction(_first("least"), lambda n, total, v, call: maximum(n, v, total))
 _MIN = _reduction(_first("most"), lambda n, total, v, call: minimum(n, v, total))
-_NORM = _reduction(_norm_start, _norm_step, _norm_finish)
+_NORM = _reduction(_norm_start, _norm_step, _norm_finish, _norm_join)
 
 REDUCTIONS: dict[str, Any] = {
     f"aten.{overload}": emitter

@@ -1,4 +1,4 @@
-"""Convolutions and pools of one, two and three dimensions, of any dtype: plain loops over each window."""
+"""Pools of one, two and three dimensions, of any dtype: plain loops over each window."""
 
 from collections.abc import Callable
 from math import prod
@@ -8,105 +8,9 @@ import torch
 
 from solkit.codegen.kernel import plus, times
 from solkit.codegen.typed.call import Call, per_dim
-from solkit.codegen.typed.functions import add, mul
 from solkit.codegen.typed.loops import TypedKernel, indices, tasks
-from solkit.codegen.typed.numbers import Number, number
+from solkit.codegen.typed.numbers import number
 from solkit.ir import Value, contiguous
-
-BLOCK = 64  # pixels of a row of the result that are summed up at once
-
-
-# -- convolution ----------------------------------------------------------------------------------------------------
-
-
-def _convolution(call: Call) -> TypedKernel:
-    """All of them, transposed ones too; an image without a batch is a batch of one."""
-    x, weight, bias, out = call.tensor("input"), call.tensor("weight"), call.get("bias"), call.output
-    rank = len(weight.shape) - 2
-    Call.need(x.type.dtype == weight.type.dtype == out.type.dtype and not number(out.type.dtype).is_bool)
-    stride, dilation = per_dim(call["stride"], rank), per_dim(call["dilation"], rank)
-    window = weight.shape[2:]
-    padding = call["padding"]
-    if padding == "same":  # an even window pads one more behind
-        padding = [d * (k - 1) // 2 for d, k in zip(dilation, window, strict=True)]
-    padding = [0] * rank if padding == "valid" else per_dim(padding, rank)
-    transposed = "transpose" in call.name or bool(call.get("transposed", False))
-    images, channels, *extent = (1,) * (rank + 2 - len(x.shape)) + tuple(x.shape)
-    made = ((1,) * (rank + 2 - len(out.shape)) + tuple(out.shape))[1:]
-    groups = call["groups"]
-    reads, gives = channels // groups, made[0] // groups  # channels of a group
-    kernel, kind = TypedKernel(), number(out.type.dtype)
-    source, factors, target = kernel.read(x), kernel.read(weight), kernel.write(out)
-    *rows, width = made[1:]
-    steps, over = contiguous(tuple(extent)), (images, groups, gives, *rows, -(-width // BLOCK))
-    place = contiguous((images, groups, gives, *rows, width))
-    walk = {**indices(over), "y": [*place[:-1], 0]}
-    work = reads * prod(window)
-    with tasks(kernel, over, walk, cost=min(width, BLOCK) * work) as at:
-        n, g, o, *p, block = (at[f"d{axis}"] for axis in range(len(over)))
-        kernel.line(f"const int64_t first = ({block}) * {BLOCK}, count = sol_min({BLOCK}, {width} - first);")
-        start = "0" if bias is None else kind.at(kernel.read(bias), plus(times(f"({g})", gives), o))
-        kernel.line(f"{kind.value} sum[{BLOCK}];")
-        kernel.line(f"for (int64_t j = 0; j < count; j++) sum[j] = {start};")
-        kernel.open(f"for (int64_t c = 0; c < {reads}; c++)")
-        size = prod(extent)
-        image = f"(({n}) * {channels} + ({g}) * {reads} + c) * {size}"
-        kernel.line(f"const int64_t image = {image};")
-        if transposed:
-            kernel.line(f"const int64_t taps = (((({g}) * {reads} + c) * {gives}) + {o}) * {prod(window)};")
-        else:
-            kernel.line(f"const int64_t taps = (((({g}) * {gives}) + {o}) * {reads} + c) * {prod(window)};")
-        for axis in range(rank):
-            kernel.open(f"for (int64_t k{axis} = 0; k{axis} < {window[axis]}; k{axis}++)")
-            if axis < rank - 1:
-                if transposed:
-                    kernel.line(f"int64_t q{axis} = ({p[axis]}) + {padding[axis]} - k{axis} * {dilation[axis]};")
-                    kernel.line(f"if (q{axis} < 0 || q{axis} % {stride[axis]}) continue;")
-                    kernel.line(f"q{axis} /= {stride[axis]};")
-                else:
-                    where = f"({p[axis]}) * {stride[axis]} - {padding[axis]} + k{axis} * {dilation[axis]}"
-                    kernel.line(f"const int64_t q{axis} = {where};")
-                kernel.line(f"if (q{axis} < 0 || q{axis} >= {extent[axis]}) continue;")
-        tap = plus("taps", *(times(f"k{axis}", s) for axis, s in enumerate(contiguous(tuple(window)))))
-        kernel.line(f"const {kind.value} w = {kind.at(factors, tap)};")
-        line = plus("image", *(times(f"q{axis}", steps[axis]) for axis in range(rank - 1)))
-        _row(kernel, kind, source, line, transposed, stride[-1], padding[-1], dilation[-1], extent[-1], rank - 1)
-        for _ in range(rank + 1):
-            kernel.close()
-        kernel.line(f"for (int64_t j = 0; j < count; j++) {kind.put(target, plus(at['y'], 'first + j'), 'sum[j]')}")
-    return kernel
-
-
-def _row(
-    kernel: TypedKernel,
-    kind: Number,
-    source: str,
-    line: str,
-    transposed: bool,
-    stride: int,
-    padding: int,
-    dilation: int,
-    size: int,
-    axis: int,
-) -> None:
-    """One tap of the window times a row of pixels: those that it meets inside of the image."""
-    if transposed:
-        kernel.open("for (int64_t j = 0; j < count; j++)")
-        kernel.line(f"const int64_t q = first + j + {padding} - k{axis} * {dilation};")
-        inside = f"q >= 0 && q % {stride} == 0 && q / {stride} < {size}"
-        product = mul(kind, kind.at(source, f"{line} + q / {stride}"), "w")
-        kernel.line(f"if ({inside}) sum[j] = {add(kind, 'sum[j]', product)};")
-        kernel.close()
-        return
-    kernel.line(f"const int64_t q = first * {stride} - {padding} + k{axis} * {dilation};")
-    kernel.line(f"const int64_t begin = q < 0 ? SOL_CEIL(-q, {stride}) : 0;")
-    kernel.line(f"const int64_t end = q < {size} ? sol_min(count, ({size} - 1 - q) / {stride} + 1) : 0;")
-    product = mul(kind, kind.at(source, f"{line} + q + {times('j', stride)}"), "w")
-    kernel.line(f"for (int64_t j = begin; j < end; j++) sum[j] = {add(kind, 'sum[j]', product)};")
-
-
-# -- pools ----------------------------------------------------------------------------------------------------------
-
 
 class _Window:
     """The window of each element of the result, and the loops over it.
@@ -218,11 +122,6 @@ def _divisor(call: Call, window: _Window) -> str:
 _RANKS = (1, 2, 3)
 Emitter = Callable[[Call], TypedKernel]
 WINDOWS: dict[str, Emitter] = {
-    **{f"aten.conv{rank}d.{variant}": _convolution for rank in _RANKS for variant in ("default", "padding")},
-    "aten.conv_transpose1d.default": _convolution,
-    "aten.conv_transpose2d.input": _convolution,
-    "aten.conv_transpose3d.input": _convolution,
-    "aten.convolution.default": _convolution,
     **{f"aten.max_pool{rank}d{kind}.default": _max_pool for rank in _RANKS for kind in ("", "_with_indices")},
     **{f"aten.adaptive_max_pool{rank}d.default": _max_pool for rank in _RANKS},
     **{f"aten.avg_pool{rank}d.default": _average_pool for rank in _RANKS},

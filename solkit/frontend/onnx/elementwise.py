@@ -104,7 +104,10 @@ def mod(call: Call, a: Tensor, b: Tensor) -> Tensor:
 
 
 def power(call: Call, base: Tensor, exponent: Tensor) -> Tensor:
-    """The type is that of the base."""
+    """The type is that of the base. An exponent that is one known number, a square say, is part of the program."""
+    known = call.known[1] if len(call.known) > 1 else None
+    if known is not None and known.size == 1 and known.ndim <= base.dim() and base.is_floating_point():
+        return torch.pow(base, call.numbers(1, exponent)[0])
     return torch.pow(base, exponent).to(base.dtype)
 
 
