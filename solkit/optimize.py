@@ -1,6 +1,7 @@
 """`sol.optimize`: from a model to a faster one, all steps in order."""
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,11 @@ def optimize(
         made = model if isinstance(model, torch.nn.Module) else OnnxModule(model)
         made = made.__dict__.get("_model", made)  # of one that is optimized already
         return optimize_onnx(made, inputs, kwargs or {}, vdims, batch_size)
+    if "keras" in sys.modules:
+        from solkit.frontend.keras import is_keras, optimize_keras
+
+        if is_keras(model):
+            return optimize_keras(model, inputs, kwargs or {}, vdims, batch_size)
     return optimize_module(model, inputs, kwargs or {}, vdims, batch_size)
 
 

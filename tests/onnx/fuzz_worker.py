@@ -18,7 +18,7 @@ from typing import Any
 ADDRESSES = 12 << 30  # bytes, much of them for libraries
 MOST_MEMORY = 3 << 30  # bytes that a worker may really take: libraries, LIMITS below, what the checks need
 ENDLESS = 240  # seconds after which a model counts as one that never ends
-OPTIMIZED_EACH = 20
+OPTIMIZED_EACH = 8
 
 
 def main(first: int, last: int, folder: Path) -> None:
