@@ -151,6 +151,15 @@ VF_INLINE int64_t sol_power(int64_t base, int64_t exponent) {
         if (a == b) return a + (T)0.69314718055994530942;                                                              \
         const T most = a > b || a != a ? a : b;                                                                        \
         return most + __builtin_log1p##S(__builtin_exp##S(-__builtin_fabs##S(a - b)));                                 \
+    }                                                                                                                  \
+    /* From 0 to `most`, and 0 for NaN. */                                                                             \
+    VF_INLINE T sol_between_##F(T x, T most) { return x > 0 ? (x < most ? x : most) : 0; }                             \
+    /* Mirrored at `low` and at `low` + `span` until it is between them. */                                            \
+    VF_INLINE T sol_reflect_##F(T x, T low, T span) {                                                                  \
+        if (span == 0) return 0;                                                                                       \
+        const T size = __builtin_fabs##S(x - low), rest = __builtin_fmod##S(size, span);                               \
+        const T whole = __builtin_floor##S(size / span);                                                               \
+        return __builtin_fmod##S(whole, 2) == 0 ? rest + low : span - rest + low;                                      \
     }
 
 SOL_FLOATING(float, f, f)

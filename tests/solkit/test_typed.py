@@ -485,6 +485,25 @@ def test_windows():
     check(cases)
 
 
+def test_sampling():
+    import torch.nn.functional as F
+
+    cases = {}
+    for d in (F32, F64):
+        image, volume = numbers(d, 2, 3, 5, 6), numbers(d, 1, 2, 3, 4, 5)
+        points, more = numbers(d, 2, 4, 3, 2, seed=1) * 0.8, numbers(d, 1, 2, 3, 4, 3, seed=1)
+        for mode in ("bilinear", "nearest", "bicubic"):
+
+            def sample(x, g, mode=mode):
+                options = [(p, a) for p in ("zeros", "border", "reflection") for a in (True, False)]
+                return [F.grid_sample(x, g, mode, padding, aligned) for padding, aligned in options]
+
+            cases[f"{mode} {d}"] = (sample, image, points)
+            if mode != "bicubic":
+                cases[f"{mode} volume {d}"] = (sample, volume, more)
+    check(cases)
+
+
 def test_norms():
     import torch.nn.functional as F
 

@@ -12,6 +12,7 @@ from solkit.codegen.typed.call import Call, Unsupported
 from solkit.codegen.typed.convolution import CONVOLUTIONS
 from solkit.codegen.typed.elementwise import emit_elementwise
 from solkit.codegen.typed.functions import FUNCTIONS
+from solkit.codegen.typed.grid import GRIDS
 from solkit.codegen.typed.index import INDEXING
 from solkit.codegen.typed.loops import TypedKernel
 from solkit.codegen.typed.move import MOVES
@@ -34,6 +35,7 @@ EMITTERS: dict[str, Emitter] = {
     **PRODUCTS,
     **CONVOLUTIONS,
     **WINDOWS,
+    **GRIDS,
     **NORMS,
     **ATTENTION,
 }

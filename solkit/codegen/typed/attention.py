@@ -6,7 +6,7 @@ Gimelshein, "Online normalizer calculation for softmax", 2018). A query whose ke
 
 from solkit.codegen.kernel import plus, times
 from solkit.codegen.typed.call import Call
-from solkit.codegen.typed.loops import TypedKernel, broadcast, tasks
+from solkit.codegen.typed.loops import LANES, TypedKernel, broadcast, in_lanes, tasks
 from solkit.codegen.typed.numbers import number
 from solkit.ir import Value, contiguous
 
@@ -39,13 +39,21 @@ def _attention(call: Call) -> TypedKernel:
     with tasks(kernel, over, walk, cost=keys * (size + made + 20)) as at:
         for name, step in steps.items():
             head = times(f"(({at['head']}) / {groups})", step)
-            kernel.line(f"const int64_t {name} = {plus(at[name], head)};")
+            kernel.line(f"const int64_t {name}_at = {plus(at[name], head)};")
         kernel.line(f"{c} most = {kind.least()}, total = 0, sum[{max(1, made)}] = {{0}};")
+        kernel.line(f"{c} row[{max(1, size)}];")
+        element = kind.at(read["q"], plus(at["q"], "j"))
+        kernel.line(f"for (int64_t j = 0; j < {size}; j++) row[j] = {element};")
         end = f"sol_min({keys}, {at['row']} + 1)" if call.get("is_causal", False) else str(keys)
         kernel.open(f"for (int64_t n = 0; n < {end}; n++)")
-        kernel.line(f"{c} score = 0;")
-        left, right = kind.at(read["q"], plus(at["q"], "j")), kind.at(read["k"], f"k + n * {size} + j")
-        kernel.line(f"for (int64_t j = 0; j < {size}; j++) score += {left} * {right};")
+        kernel.line(f"{c} part[{LANES}] = {{0}}, score = 0;")
+
+        def product(places: dict[str, str], lane: str) -> None:
+            kernel.line(f"part[{lane}] += row[{places['row']}] * {kind.at(read['k'], places['k'])};")
+
+        key_starts = {"row": "0", "k": f"k_at + n * {size}"}
+        in_lanes(kernel, (size,), {"row": (1,), "k": (1,)}, key_starts, product)
+        kernel.line(f"for (int l = 0; l < {LANES}; l++) score += part[l];")
         kernel.line(f"score = score * {scale}{masked.format(at=at.get('m', '0'))};")
         kernel.line(f"if (score == {kind.least()}) continue;")
         kernel.open("if (score > most)")
@@ -56,7 +64,7 @@ def _attention(call: Call) -> TypedKernel:
         kernel.close()
         kernel.line(f"const {c} share = {kind.function('exp')}(score - most);")
         kernel.line("total += share;")
-        part = kind.at(read["v"], f"v + n * {made} + j")
+        part = kind.at(read["v"], f"v_at + n * {made} + j")
         kernel.line(f"for (int64_t j = 0; j < {made}; j++) sum[j] += share * {part};")
         kernel.close()
         kernel.open(f"for (int64_t j = 0; j < {made}; j++)")

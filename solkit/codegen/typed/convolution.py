@@ -98,9 +98,7 @@ class _Convolution:
                 plane = f"((g * {self.reads} + c) * {self.gives} + {output})"
             else:
                 plane = f"((g * {self.gives} + {output}) * {self.reads} + c)"
-            self.kernel.line(
-                f"const {self.kind.value} w{t} = {self.kind.at(factors, plus(f'{plane} * {size}', tap))};"
-            )
+            self.kernel.line(f"const {self.kind.value} w{t} = {self.kind.at(factors, plus(f'{plane} * {size}', tap))};")
 
     def _run(self, source: str, line: str) -> None:
         """One tap times the run of pixels: those that it meets inside of the image."""

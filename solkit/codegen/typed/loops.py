@@ -1,7 +1,7 @@
 """Loops over tensors of any shape and strides, in tasks: what all kernels for typed numbers are made of."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 
 import torch
@@ -10,6 +10,7 @@ from solkit.codegen.kernel import Kernel, plus, times
 from solkit.codegen.typed.numbers import number
 from solkit.ir import TensorType, Value
 
+LANES = 16  # parts that a sum is made in
 TASK_WORK = 8192  # elements, or steps, of a task: a few microseconds
 
 Shape = Sequence[int]
@@ -186,4 +187,43 @@ def nest(
         for name, along in steps.items()
     }
     for _ in sizes:
+        kernel.close()
+
+
+def in_lanes(
+    kernel: Kernel,
+    shape: Shape,
+    strides: Mapping[str, Shape],
+    starts: Mapping[str, str],
+    body: Callable[[dict[str, str], str], None],
+) -> None:
+    """As `nest`, LANES elements of the innermost dimension at a time.
+
+    Args:
+        body: writes the lines for one element, given its positions, and which lane it is.
+    """
+    sizes, steps = merged(shape, strides)
+    *outer, inner = sizes
+
+    def places(last: str) -> dict[str, str]:
+        names = [*(f"j{axis}" for axis in range(len(outer))), last]
+        return {
+            name: plus(starts[name], *(times(index, step) for index, step in zip(names, along, strict=True)))
+            for name, along in steps.items()
+        }
+
+    for axis, size in enumerate(outer):
+        kernel.open(f"for (int64_t j{axis} = 0; j{axis} < {size}; j{axis}++)")
+    whole = inner // LANES * LANES
+    if whole:
+        kernel.open(f"for (int64_t k = 0; k < {whole}; k += {LANES})")
+        kernel.open(f"for (int l = 0; l < {LANES}; l++)")
+        body(places("(k + l)"), "l")
+        kernel.close()
+        kernel.close()
+    if whole < inner:
+        kernel.open(f"for (int64_t k = {whole}; k < {inner}; k++)")
+        body(places("k"), "0")
+        kernel.close()
+    for _ in outer:
         kernel.close()

@@ -4,15 +4,16 @@ A block of the result's last dimension is summed up at a time, in an array that 
 same order. Half precision and float32 are summed in float, whole numbers wrap.
 """
 
+import functools
 from collections.abc import Sequence
 from math import prod
 
 import torch
 
-from solkit.codegen.kernel import plus
+from solkit.codegen.kernel import plus, times
 from solkit.codegen.typed.call import Call
 from solkit.codegen.typed.functions import add, mul
-from solkit.codegen.typed.loops import TypedKernel, broadcast, nest, tasks
+from solkit.codegen.typed.loops import LANES, TypedKernel, broadcast, in_lanes, nest, tasks
 from solkit.codegen.typed.numbers import number
 from solkit.ir import Value, contiguous
 
@@ -59,19 +60,35 @@ def emit_product(
         kernel.line(f"const int64_t first = ({at['block']}) * {BLOCK}, count = sol_min({BLOCK}, {last} - first);")
         kernel.line(f"{kind.value} sum[{BLOCK}] = {{0}};")
         inner = {f"x{i}": [s.get(label, 0) for label in summed] for i, s in enumerate(strides)}
-        with nest(kernel, [sizes[label] for label in summed], inner, at, "k") as place:
-            factors = []
-            for i, (value, _) in enumerate(operands):
-                own, along = number(value.type.dtype), strides[i].get(last_label, 0)
-                if along:
-                    factors.append(own.at(names[i], plus(place[f"x{i}"], f"(first + j) * {along}")))
-                else:
-                    kernel.line(f"const {own.value} f{i} = {own.at(names[i], place[f'x{i}'])};")
-                    factors.append(f"f{i}")
-            product = factors[0]
-            for factor in factors[1:]:
-                product = mul(kind, product, factor)
-            kernel.line(f"for (int64_t j = 0; j < count; j++) sum[j] = {add(kind, 'sum[j]', product)};")
+        along = [s.get(last_label, 0) for s in strides]
+        lengths = [sizes[label] for label in summed]
+
+        def product(values: Sequence[str], total: str) -> str:
+            return f"{total} = {add(kind, total, functools.reduce(lambda a, b: mul(kind, a, b), values))};"
+
+        if max(along) > 1 and summed and all(steps[-1] <= 1 for steps in inner.values()):
+            # What is summed over lies side by side, and the elements of the result do not: one after the other.
+            kernel.open("for (int64_t j = 0; j < count; j++)")
+            kernel.line(f"{kind.value} part[{LANES}] = {{0}};")
+            starts = {f"x{i}": plus(at[f"x{i}"], times("(first + j)", step)) for i, step in enumerate(along)}
+
+            def element(places: dict[str, str], lane: str) -> None:
+                values = [kind.at(name, places[f"x{i}"]) for i, name in enumerate(names)]
+                kernel.line(product(values, f"part[{lane}]"))
+
+            in_lanes(kernel, lengths, inner, starts, element)
+            kernel.line(f"for (int l = 0; l < {LANES}; l++) sum[j] = {add(kind, 'sum[j]', 'part[l]')};")
+            kernel.close()
+        else:
+            with nest(kernel, lengths, inner, at, "k") as place:
+                values = []
+                for i, step in enumerate(along):
+                    position = plus(place[f"x{i}"], times("(first + j)", step))
+                    values.append(kind.at(names[i], position))
+                    if not step:
+                        kernel.line(f"const {kind.value} f{i} = {values[i]};")
+                        values[i] = f"f{i}"
+                kernel.line(f"for (int64_t j = 0; j < count; j++) {product(values, 'sum[j]')}")
         kernel.open("for (int64_t j = 0; j < count; j++)")
         result = "sum[j]" if scale == 1 else mul(kind, "sum[j]", kind.literal(scale))
         if biased is not None:

@@ -9,7 +9,7 @@ import torch
 
 from solkit.codegen.typed.call import Call
 from solkit.codegen.typed.functions import add, maximum, minimum, mul
-from solkit.codegen.typed.loops import LANES, TypedKernel, nest, runs, tasks
+from solkit.codegen.typed.loops import LANES, TypedKernel, in_lanes, nest, tasks
 from solkit.codegen.typed.numbers import Number, number
 from solkit.ir import Value, contiguous
 
@@ -64,10 +64,13 @@ def _reduction(
             # Several sums at once, which do not wait for one another, and which the compiler makes a vector of.
             kernel.line(f"{within.value} part[{LANES}];")
             kernel.line(f"for (int l = 0; l < {LANES}; l++) part[l] = {start(within, call)};")
-            with runs(kernel, rows.reduced[0], rows.reduced[1], at["x"]) as (position, lane):
-                element = made.convert(given.at(source, position), given)
-                kernel.line(f"const {within.value} v = {within.convert(element, made)};")
+
+            def element(places: dict[str, str], lane: str) -> None:
+                value = made.convert(given.at(source, places["x"]), given)
+                kernel.line(f"const {within.value} v = {within.convert(value, made)};")
                 kernel.line(f"part[{lane}] = {step(within, f'part[{lane}]', 'v', call)};")
+
+            in_lanes(kernel, rows.reduced[0], {"x": rows.reduced[1]}, at, element)
             kernel.line(f"{within.value} total = part[0];")
             kernel.line(f"for (int l = 1; l < {LANES}; l++) total = {join(within, 'total', 'part[l]', call)};")
             result = made.convert(finish(within, "total", rows, call), within)

@@ -7,6 +7,8 @@ from solkit.codegen.typed.numbers import INDEX, Number, number
 from solkit.codegen.typed.reduce import Rows
 from solkit.ir import contiguous
 
+FEW = 32  # of the first elements: so many are found without sorting the rest
+
 
 def _before(n: Number, descending: bool) -> str:
     """Whether p comes before q, and not just beside it."""
@@ -35,23 +37,13 @@ def _sort(call: Call) -> TypedKernel:
     strides = {"x": steps, "y": kept, "row": contiguous(tuple(shape))}
     with tasks(kernel, shape, strides, cost=size * max(1, size.bit_length())) as at:
         kernel.line(f"int64_t *from = {order} + ({at['row']}) * {2 * size}, *to = from + {size};")
-        kernel.line(f"for (int64_t j = 0; j < {size}; j++) from[j] = j;")
-        kernel.open(f"for (int64_t width = 1; width < {size}; width *= 2)")
-        kernel.open(f"for (int64_t first = 0; first < {size}; first += 2 * width)")
-        kernel.line(f"const int64_t middle = sol_min(first + width, {size}), end = sol_min(first + 2 * width, {size});")
-        kernel.line("int64_t a = first, b = middle, j = first;")
-        kernel.open("while (a < middle && b < end)")
         place = plus(at["x"], times("from[{0}]", step))
-        kernel.line(f"const {kind.value} p = {kind.at(source, place.format('b'))};")
-        kernel.line(f"const {kind.value} q = {kind.at(source, place.format('a'))};")
-        kernel.line(f"to[j++] = {_before(kind, descending)} ? from[b++] : from[a++];")
-        kernel.close()
-        kernel.line("while (a < middle) to[j++] = from[a++];")
-        kernel.line("while (b < end) to[j++] = from[b++];")
-        kernel.close()
-        kernel.line("int64_t *const other = from;")
-        kernel.line("from = to, to = other;")
-        kernel.close()
+        before = _before(kind, descending)
+        if count <= FEW and count < size:
+            element = kind.at(source, plus(at["x"], times("j", step)))
+            _select(kernel, kind.value, size, count, element, kind.at(source, place.format("m - 1")), before)
+        else:
+            _merge(kernel, kind.value, size, kind.at(source, place), before)
         kernel.open(f"for (int64_t j = 0; j < {count}; j++)")
         target = plus(at["y"], times("j", along[dim] if rank else 1))
         if values is not None:
@@ -59,6 +51,39 @@ def _sort(call: Call) -> TypedKernel:
         kernel.line(f"{kernel.write(places)}[{target}] = from[j];")
         kernel.close()
     return kernel
+
+
+def _merge(kernel: TypedKernel, value: str, size: int, element: str, before: str) -> None:
+    """Sort the numbers of all elements: runs of 1, 2, 4 and so on are merged, from one array into the other."""
+    kernel.line(f"for (int64_t j = 0; j < {size}; j++) from[j] = j;")
+    kernel.open(f"for (int64_t width = 1; width < {size}; width *= 2)")
+    kernel.open(f"for (int64_t first = 0; first < {size}; first += 2 * width)")
+    kernel.line(f"const int64_t middle = sol_min(first + width, {size}), end = sol_min(first + 2 * width, {size});")
+    kernel.line("int64_t a = first, b = middle, j = first;")
+    kernel.open("while (a < middle && b < end)")
+    kernel.line(f"const {value} p = {element.format('b')}, q = {element.format('a')};")
+    kernel.line(f"to[j++] = {before} ? from[b++] : from[a++];")
+    kernel.close()
+    kernel.line("while (a < middle) to[j++] = from[a++];")
+    kernel.line("while (b < end) to[j++] = from[b++];")
+    kernel.close()
+    kernel.line("int64_t *const other = from;")
+    kernel.line("from = to, to = other;")
+    kernel.close()
+
+
+def _select(kernel: TypedKernel, value: str, size: int, count: int, element: str, last: str, before: str) -> None:
+    """The first few alone: each element moves forward past those it comes before, if it comes before any."""
+    kernel.open(f"for (int64_t j = 0; j < {size}; j++)")
+    kernel.line(f"const {value} p = {element};")
+    kernel.line(f"int64_t m = sol_min(j, {count});")
+    kernel.open("for (; m > 0; m--)")
+    kernel.line(f"const {value} q = {last};")
+    kernel.line(f"if (!({before})) break;")
+    kernel.line(f"if (m < {count}) from[m] = from[m - 1];")
+    kernel.close()
+    kernel.line(f"if (m < {count}) from[m] = j;")
+    kernel.close()
 
 
 SORTS = {

@@ -12,6 +12,7 @@ from solkit.codegen.typed.loops import TypedKernel, indices, tasks
 from solkit.codegen.typed.numbers import number
 from solkit.ir import Value, contiguous
 
+
 class _Window:
     """The window of each element of the result, and the loops over it.
 
