@@ -29,6 +29,7 @@ class Check:
         local: largest difference between what it makes and its nodes in float64 on the inputs it saw, relative to the
             largest element; infinite where one is NaN or infinite and the other is not.
         drift: the same difference to a run that was in float64 from the start.
+        rounding: how much of the local error its own half-precision values explain, each of them rounded once.
     """
 
     number: int
@@ -36,6 +37,7 @@ class Check:
     layers: str
     local: float
     drift: float
+    rounding: float = 0.0
 
 
 class Verification:
@@ -59,12 +61,15 @@ class Verification:
     @property
     def first_drifting(self) -> Check | None:
         """The first cluster whose local error is above the tolerance: the first to look at."""
-        return next((row for row in self.rows if row.local > self.tolerance), None)
+        return next((row for row in self.rows if self._is_above(row)), None)
 
     @property
     def ok(self) -> bool:
         """Whether no cluster's local error is above the tolerance."""
         return self.first_drifting is None
+
+    def _is_above(self, row: Check) -> bool:
+        return row.local > self.tolerance + row.rounding
 
     def _cells(self) -> list[tuple[str, ...]]:
         return [
@@ -74,7 +79,7 @@ class Verification:
                 row.layers,
                 f"{row.local:.1e}",
                 f"{row.drift:.1e}",
-                "above the tolerance" if row.local > self.tolerance else "",
+                "above the tolerance" if self._is_above(row) else "",
             )
             for row in self.rows
         ]
@@ -109,7 +114,8 @@ def verify(
     Args:
         model: a model from `sol.optimize`, or any module, which is then optimized (and not checked as a whole).
         inputs: the arguments of a call, as for the model.
-        tolerance: the largest local error that is taken for rounding, relative to the largest element.
+        tolerance: the largest local error that is taken for rounding, relative to the largest element. What values of
+            half precision round is allowed for besides.
         kwargs: arguments by name.
     Raises:
         ModelError: `model` is no module, cannot be captured, or one of its parameters is of another type now.
@@ -138,7 +144,7 @@ def verify(
             mine = {value: value_of(value, table) for value in cluster.outputs}
             local, drift = _errors(cluster, seen, mine, exact)
             row = rows[number]
-            checks.append(Check(row.number, row.ops, row.layers, local, drift))
+            checks.append(Check(row.number, row.ops, row.layers, local, drift, _rounding(cluster)))
 
         watched = copy.copy(engine)
         watched.runtime = _OneByOne(engine.runtime, around)
@@ -185,6 +191,11 @@ def _exact(
     for node in graph.nodes:
         evaluate([node], known, None if node.attributes.get("random") else torch.float64)
     return known
+
+
+def _rounding(cluster: Cluster) -> float:
+    kinds = [value.type.dtype for node in cluster.nodes for value in node.outputs]
+    return sum(torch.finfo(kind).eps for kind in kinds if kind in (torch.float16, torch.bfloat16))
 
 
 def _errors(

@@ -613,3 +613,11 @@ def test_every_emitter_names_an_overload_of_pytorch():
     for name in EMITTERS:
         packet = getattr(aten, name.split(".")[1])
         assert name.split(".")[2] in packet.overloads(), name
+
+
+def test_verify_allows_for_the_rounding_of_half_precision():
+    for dtype in (F16, BF16):
+        x = numbers(dtype, 6, 40)
+        found = sol.verify(Each({"f": lambda x: ((x * 3 + x.sin()).softmax(-1), x.sum(1), x @ x.T)}).eval(), x)
+        assert found.ok
+        assert found.worst.local > 1e-4
