@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from one_node import check, compare, node_model, ran, real
 from onnx import TensorProto, parser
 
 from solkit.errors import ModelError
 from solkit.frontend.onnx import OnnxModule
-from tests.onnx.nodes import check, compare, node_model, ran, real
 
 # -- old versions ---------------------------------------------------------------------------------------------------
 

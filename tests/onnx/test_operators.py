@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from one_node import RNG, check, node_model, ran, real, whole
 from onnx import parser
-
-from tests.onnx.nodes import RNG, check, node_model, ran, real, whole
 
 # -- resizing, padding, windows -------------------------------------------------------------------------------------
 
