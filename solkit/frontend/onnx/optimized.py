@@ -9,7 +9,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from solkit.config import log
-from solkit.frontend.onnx import calling
+from solkit.frontend.onnx import calling, reference
 from solkit.frontend.onnx.module import OnnxModule
 from solkit.inputs import Input
 from solkit.module import SolModule
@@ -66,12 +66,12 @@ class OnnxSolModule(SolModule):
         model = self.__dict__["_model"]
         given, arrays = calling.tensors(model, calling.in_order(model, args, kwargs))
         made = self._variant(model, given) if model.decided else super().forward(*given)
-        return pytree.tree_map_only(torch.Tensor, lambda tensor: tensor.detach().numpy(), made) if arrays else made
+        return pytree.tree_map_only(torch.Tensor, reference.to_numpy, made) if arrays else made
 
     def _variant(self, model: OnnxModule, given: list[torch.Tensor]) -> Any:
         """The outputs by the program for these numbers, which is made when they are first seen."""
         values = dict(zip(model.inputs, given, strict=True))
-        decided = {name: values[name].numpy() for name in model.decided}
+        decided = {name: reference.to_numpy(values[name]) for name in model.decided}
         if all(map(np.array_equal, decided.values(), model.decided.values())):
             return super().forward(*given)
         key = tuple((value.shape, value.tobytes()) for value in decided.values())
