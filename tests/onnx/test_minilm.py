@@ -73,12 +73,14 @@ def test_padding_and_neighbours_change_nothing(model, expected):
 
 def test_from_pytorch(model, inputs, expected):
     made = sol.optimize(model, *inputs)
+    assert made.explain().in_pytorch == []
     assert min(cosines(made(*inputs), expected)) > 0.99999
 
 
 def test_from_an_onnx_file(model, inputs, expected, tmp_path):
     made = sol.optimize(exported(model, inputs, tmp_path / "minilm.onnx"), *inputs)
     assert made.inputs == ["input_ids", "attention_mask"]
+    assert made.explain().in_pytorch == []
     assert min(cosines(made(*inputs), expected)) > 0.99999
     arrays = made(**{name: x.numpy() for name, x in zip(made.inputs, inputs, strict=True)})
     assert min(cosines(torch.from_numpy(arrays), expected)) > 0.99999
