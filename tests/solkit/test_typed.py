@@ -542,6 +542,32 @@ def test_attention():
     check(cases)
 
 
+def test_recurrent_layers():
+    def layer(function, gates, states, both, first):
+        def run(x, h, *weights):
+            before = (h, h * 0.5) if states == 2 else h
+            return function(x, before, list(weights), len(weights) // (1 + both) == 4, 1, 0.0, False, both, first)
+
+        return run
+
+    cases = {}
+    functions = {
+        "lstm": (torch.lstm, 4, 2),
+        "gru": (torch.gru, 3, 1),
+        "rnn": (torch.rnn_tanh, 1, 1),
+        "relu": (torch.rnn_relu, 1, 1),
+    }
+    for name, (function, gates, states) in functions.items():
+        for both in (False, True):
+            for d, biases, first in ((F32, True, False), (F64, False, True)):
+                shapes = [(gates * 5, 3), (gates * 5, 5), *[(gates * 5,)] * (2 * biases)] * (1 + both)
+                weights = [numbers(d, *shape, seed=seed) * 0.3 for seed, shape in enumerate(shapes)]
+                run = layer(function, gates, states, both, first)
+                x, h = numbers(d, 4, 4, 3), numbers(d, 1 + both, 4, 5, seed=9)
+                cases[f"{name} {both} {d}"] = (run, x, h, *weights)
+    check(cases)
+
+
 # -- what is wrong with the numbers ---------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from solkit.codegen.typed.move import MOVES
 from solkit.codegen.typed.norms import NORMS
 from solkit.codegen.typed.numbers import number
 from solkit.codegen.typed.products import PRODUCTS
+from solkit.codegen.typed.recurrent import RECURRENT
 from solkit.codegen.typed.reduce import REDUCTIONS
 from solkit.codegen.typed.sort import SORTS
 from solkit.codegen.typed.windows import WINDOWS
@@ -37,11 +38,12 @@ EMITTERS: dict[str, Emitter] = {
     **WINDOWS,
     **GRIDS,
     **NORMS,
+    **RECURRENT,
     **ATTENTION,
 }
 
 # These could draw random numbers, and their emitters take them where they do not.
-_MAY_DRAW = ("aten.dropout.default", *ATTENTION)
+_MAY_DRAW = ("aten.dropout.default", *ATTENTION, *RECURRENT)
 
 
 def emit_typed(nodes: list[Node]) -> TypedKernel:

@@ -50,8 +50,10 @@ class TypedKernel(Kernel):
     def fault(self, message: str) -> str:
         """C name of a fault (see typed.h): where it is set, the call raises an InputError with this message, in which
         `{}` is the number at fault."""
-        value = Value("fault", TensorType((2,), torch.int64))
-        self.faults.append((value, message))
+        value = next((known for known, said in self.faults if said == message), None)
+        if value is None:
+            value = Value("fault", TensorType((2,), torch.int64))
+            self.faults.append((value, message))
         return self.write(value)
 
     def function(self, name: str) -> str:
