@@ -110,11 +110,12 @@ def test_the_model_is_left_as_it_was():
 
 @pytest.mark.filterwarnings("ignore:Complex modules")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16, torch.complex64])
-def test_models_of_other_dtypes_run_in_pytorch(dtype):
+def test_models_of_other_dtypes(dtype):
     model, x = nn.Linear(6, 5).to(dtype).eval(), X.to(dtype)
-    assert sol.optimize(model, x).explain().in_pytorch == [("aten.linear.default", "")]
+    left = [("aten.linear.default", "")] if dtype.is_complex else []
+    assert sol.optimize(model, x).explain().in_pytorch == left
     with torch.no_grad():
-        assert torch.equal(sol.optimize(model, x)(x), model(x))
+        torch.testing.assert_close(sol.optimize(model, x)(x), model(x))
 
 
 def test_a_model_that_talks(capsys):

@@ -262,15 +262,22 @@ def test_calls_leave_nothing_behind(pair):
     assert len(made._engine._free) == 1
 
 
-def test_an_error_inside_a_call_does_no_harm():
-    def look_up(m, numbers):
-        return m.linear(m.table.index_select(0, numbers)).relu()
+@pytest.mark.parametrize(
+    ("function", "x", "bad", "error"),
+    [
+        (lambda m, x: m.table.index_select(0, x), torch.arange(6), torch.arange(7, 13), sol.errors.InputError),
+        (lambda m, x: torch.linalg.cholesky(x), torch.eye(6), -torch.eye(6), torch.linalg.LinAlgError),
+    ],
+    ids=["compiled code", "PyTorch"],
+)
+def test_an_error_inside_a_call_does_no_harm(function, x, bad, error):
+    def forward(m, x):
+        return m.linear(function(m, x)).relu()
 
-    model = Calls(look_up, table=nn.Parameter(images(10, 6)), linear=nn.Linear(6, 4)).eval()
-    x = torch.arange(6)
+    model = Calls(forward, table=nn.Parameter(images(10, 6)), linear=nn.Linear(6, 4)).eval()
     made = sol.optimize(model, x)
     for _ in range(3):
-        with pytest.raises(IndexError, match="out of range"), torch.no_grad():
-            made(x + 7)
+        with pytest.raises(error), torch.no_grad():
+            made(bad)
         same(made, model, x)
     assert len(made._engine._free) == 1
