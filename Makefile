@@ -12,7 +12,7 @@ RUN = $(VENV)/bin/python -m
 NOTEBOOKS = $(wildcard labs/[0-9]*.ipynb labs/solutions/[0-9]*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab doctor test test-slow labs-test labs lint bench pins clean
+.PHONY: help lab doctor test test-slow test-tensorflow labs-test labs lint bench pins clean
 
 help: ## this list
 	@echo 'aurora-labs: start with   make lab'
@@ -38,6 +38,10 @@ test-slow: ## the slow tests
 	$(BOOTSTRAP) labs,mpi,models,test
 	$(RUN) pytest -m slow $(ARGS)
 
+test-tensorflow: ## the tests of Keras with TensorFlow, in an environment of their own, .venv-tensorflow
+	@$(PYTHON) labs/bootstrap.py --venv $(VENV)-tensorflow --extras tensorflow,test
+	KERAS_BACKEND=tensorflow $(VENV)-tensorflow/bin/python -m pytest -m tensorflow $(ARGS) tests/keras
+
 labs-test: ## run every notebook, the learner's and the solutions, cell by cell
 	$(BOOTSTRAP) labs,mpi,test
 	@test -n "$(NOTEBOOKS)" || { echo 'no notebooks yet: write labs/source/NN_name.py, then make labs'; exit 1; }
@@ -62,11 +66,11 @@ TORCH ?= 2.13.0
 # soupsieve 3 and later refuse Debian 12's Python 3.11.2.
 pins: ## constraints.txt anew, from the newest versions of everything but torch (TORCH=2.13.0)
 	rm -rf build/pins && $(PYTHON) -m venv build/pins
-	build/pins/bin/python -m pip install --quiet --upgrade 'torch==$(TORCH)' 'soupsieve<3' setuptools '.[labs,mpi,bench,models,test]'
+	build/pins/bin/python -m pip install --quiet --upgrade 'torch==$(TORCH)' 'soupsieve<3' setuptools '.[labs,mpi,bench,models,test,tensorflow]'
 	head -1 constraints.txt > build/pins/list
 	build/pins/bin/python -m pip freeze --all --exclude aurora-labs --exclude pip | sed 's/+.*//' >> build/pins/list
 	mv build/pins/list constraints.txt && rm -rf build/pins
 
 clean: ## remove what was built, the environment too; notebooks and results stay
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-tensorflow build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,6 +7,7 @@ with anything else in it is traced again.
 """
 
 from collections.abc import Collection
+from typing import Any
 
 import torch
 from torch.fx import Node
@@ -36,6 +37,24 @@ _FRESH = frozenset(
     )
 )
 
+# Second names that PyTorch has for an operator, composite ones that the dispatcher resolves.
+_ALIASES = {
+    "absolute": "abs",
+    "clip": "clamp",
+    "concat": "cat",
+    "concatenate": "cat",
+    "divide": "div",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "less": "lt",
+    "less_equal": "le",
+    "multiply": "mul",
+    "negative": "neg",
+    "not_equal": "ne",
+    "subtract": "sub",
+    "true_divide": "div",
+}
+
 
 def functional(program: "torch.export.ExportedProgram", known: Collection[str]) -> "torch.export.ExportedProgram":
     """A program of the same results with no operator that changes its arguments.
@@ -46,11 +65,24 @@ def functional(program: "torch.export.ExportedProgram", known: Collection[str]) 
             since that may take it apart.
     """
     calls = [node for node in program.graph.nodes if node.op == "call_function"]
+    for node in calls:
+        node.target = _by_first_name(node.target)
     # What autocast turns arguments into is written down by the second trace only.
     if not torch.is_autocast_enabled("cpu") and all(_is_plain(node, known) for node in calls) and _replace(calls):
         program.graph.eliminate_dead_code()
         return program
     return program.run_decompositions({})
+
+
+def _by_first_name(target: Any) -> Any:
+    """`aten.sub.Tensor` for `aten.subtract.Tensor`."""
+    if not isinstance(target, torch._ops.OpOverload) or target.namespace != "aten":
+        return target
+    name = target._schema.name.removeprefix("aten::")
+    in_place = "_" if name.endswith("_") else ""
+    first = _ALIASES.get(name.removesuffix("_"))
+    packet = None if first is None else getattr(torch.ops.aten, first + in_place, None)
+    return getattr(packet, target._overloadname, target)
 
 
 def _is_plain(node: Node, known: Collection[str]) -> bool:

@@ -44,8 +44,10 @@ def optimize_keras(
     """
     if isinstance(model, (KerasModule, KerasSolModule)):
         model = model.keras_model
-    backend = _backend(model)
     kwargs = {name: value for name, value in kwargs.items() if name != "training"}
+    if not args and not kwargs:
+        args = _declared(model)
+    backend = _backend()
     if backend == "tensorflow":
         return _through_onnx(model, args, kwargs, vdims, batch_size)
     if backend != "torch":
@@ -53,10 +55,14 @@ def optimize_keras(
             f"the Keras model {model.name!r} computes with {backend}: solkit takes those of the backends torch and "
             "tensorflow; model.save() it, set KERAS_BACKEND=torch and load it"
         )
-    if not args and not kwargs:
-        args = _declared(model)
     if not model.built:
-        _build(model, args, kwargs)
+        _called(model, args, kwargs, torch.as_tensor)
+    stateful = [layer.name for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
+    if stateful:
+        raise ModelError(
+            f"the layer {stateful[0]!r} of {model.name!r} keeps its state from call to call, and compiled code keeps "
+            "none: make it with stateful=False and pass initial_state"
+        )
     module = KerasModule(model)
     args, kwargs = module.converted(tuple(args), kwargs)
     return KerasSolModule(module, optimize_module(module, args, kwargs, vdims, batch_size))
@@ -69,7 +75,7 @@ def is_keras(model: Any) -> bool:
     return isinstance(model, (layer, KerasModule, KerasSolModule))
 
 
-def _backend(model: Any) -> str:
+def _backend() -> str:
     import keras
 
     return keras.backend.backend()
@@ -84,21 +90,29 @@ def _declared(model: Any) -> tuple[Any, ...]:
     def described(item: Any) -> Input:
         return Input(tuple(size or 0 for size in item.shape), getattr(torch, item.dtype))
 
-    return (keras.tree.map_structure(described, model.input),)
+    given = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    return (keras.tree.map_structure(described, given),)
 
 
-def _build(model: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-    """Keras makes the weights of some models when it first sees an input."""
+def _called(model: Any, args: Sequence[Any], kwargs: dict[str, Any], kind: Any) -> None:
+    """Call the model once: Keras makes some models' weights, and learns what their inputs are, from a call.
+
+    Args:
+        kind: what it takes: torch.as_tensor or np.asarray.
+    """
 
     def real(item: Any) -> Any:
-        return torch.zeros([size or 1 for size in item.shape], dtype=item.dtype) if isinstance(item, Input) else item
+        if isinstance(item, Input):
+            item = torch.zeros([size or 1 for size in item.shape], dtype=item.dtype)
+        return kind(item) if isinstance(item, (torch.Tensor, np.ndarray)) else item
 
     args, kwargs = pytree.tree_map(real, (tuple(args), kwargs))
     try:
         with torch.no_grad():
             model(*args, **kwargs, training=False)
     except Exception as error:
-        raise InputError(f"Keras cannot call {model.name!r} with inputs like these: {first_line(error)}") from error
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"Keras cannot call {model.name!r} with inputs like these: {reason}") from error
 
 
 # -- the torch backend ----------------------------------------------------------------------------------------------
@@ -133,21 +147,21 @@ class KerasModule(torch.nn.Module):
         """What the Keras model gives.
 
         Raises:
-            ModelError: it changes a variable that is no running statistic of training, as a stateful RNN does.
+            ModelError: it changes a variable, as a stateful RNN does.
         """
         import keras
 
         given = [(variable, self._parameters[name]) for variable, name in self._variables]
-        with keras.StatelessScope(state_mapping=given) as scope, _WithoutCopies():
+        with _WithoutCopies(), keras.StatelessScope(state_mapping=given) as scope:
             made = self.keras_model(*args, **kwargs, training=self.training)
         if self.training:
             return made
-        for variable, tensor in given:
-            if scope.get_current_value(variable) is not tensor:
-                raise ModelError(
-                    f"the Keras model {self.keras_model.name!r} changes its variable {variable.path!r} when it is "
-                    "called; compiled code keeps no state: pass it as an input and return it (stateful=False)"
-                )
+        before = {id(variable): tensor for variable, tensor in given}
+        if any(before.get(key) is not value for key, value in scope.state_mapping.items()):
+            raise ModelError(
+                f"the Keras model {self.keras_model.name!r} changes a variable when it is called; compiled code keeps "
+                "no state: take it as an input and return it"
+            )
         return made
 
     def converted(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
@@ -240,8 +254,7 @@ def _through_onnx(model: Any, args: Sequence[Any], kwargs: dict[str, Any], vdims
         raise InputError(
             f"Keras models of the TensorFlow backend are called with inputs by position, not {list(kwargs)}"
         )
-    if not model.built:
-        model(*(np.asarray(item) for item in args), training=False)
+    _called(model, args, {}, np.asarray)
     with tempfile.TemporaryDirectory(prefix="keras-") as folder:
         path = Path(folder) / "model.onnx"
         try:

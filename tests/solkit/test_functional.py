@@ -59,7 +59,13 @@ def batch_norm(x):
     return nn.functional.relu_(y)
 
 
-@pytest.mark.parametrize("function", [chained, several_names, batch_norm])
+def second_names(x):
+    y = torch.subtract(x, 1).multiply_(2)
+    y.divide_(torch.absolute(x) + 1)
+    return torch.concat([torch.clip(y, -1, 1), torch.negative(y)]), torch.greater(y, x)
+
+
+@pytest.mark.parametrize("function", [chained, several_names, batch_norm, second_names])
 def test_replaced(function, traced_again):
     same(function, torch.randn(3, 4))
     assert not traced_again

@@ -49,9 +49,10 @@ def _truth(call: Call, value: Any) -> bool:
     """
     if isinstance(value, Known):
         call.decisive |= value.origin
-    elif torch.compiler.is_exporting():
+        return bool(value.array)
+    if torch.compiler.is_exporting():
         raise ModelError(f"how often {describe(call.node)} goes round depends on what the model is called with")
-    return bool(plain(value))
+    return bool(value)
 
 
 @operator("Scan", since=9)

@@ -21,6 +21,7 @@ from solkit.frontend.onnx.known import Known, plain
 from solkit.frontend.onnx.load import describe
 from solkit.frontend.onnx.table import Call, Value, find, schema
 
+FEW = 64  # elements of weights whose numbers may decide something
 KNOWN = 1 << 16  # elements of a result that is worked out ahead; what is larger is left to the graph
 
 # They say something of shapes, which are known while tracing, whatever is in the tensor.
@@ -112,8 +113,21 @@ class Interpreter:
         if (ahead or of_shapes) and not reference.is_random(call.node):
             origin = frozenset() if of_shapes else frozenset().union(*call.origins)
             with _disable_current_modes(), limits.counted():
+                values = [value.real if isinstance(value, Known) else value for value in inputs]
                 return [_known(value, origin) for value in _listed(row(call, *values))]
-        return _listed(row(call, *values))
+        made = _listed(row(call, *values))
+        known = all(value is None or (isinstance(value, Known) and value.array.size <= FEW) for value in inputs)
+        if not (known and inputs and torch.compiler.is_exporting()) or reference.is_random(call.node):
+            return made
+        # Made of small weights, bounds say: its numbers may decide how often a loop goes round.
+        with _disable_current_modes(), limits.counted():
+            values = [value.real if isinstance(value, Known) else value for value in inputs]
+            numbers = list(map(reference.to_numpy, _listed(row(call, *values))))
+        origin = frozenset().union(*call.origins)
+        return [
+            Known(array, tensor, fixed=False, origin=origin) if isinstance(tensor, torch.Tensor) else tensor
+            for array, tensor in zip(numbers, made, strict=True)
+        ]
 
     def _subgraph(self, graph: GraphProto, given: Sequence[Value], scope: dict[str, Any]) -> list[Value]:
         values = {item.name: value for item, value in zip(graph.input, given, strict=True)}

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch._subclasses.fake_tensor import is_fake
 from torch.utils._python_dispatch import _disable_current_modes
 
 from solkit.frontend.onnx import reference
@@ -38,6 +39,11 @@ class Known:
             with _disable_current_modes():  # a real tensor, also while tracing
                 self._tensor = reference.to_torch(self.array)
         return self.array if self._tensor is None else self._tensor
+
+    @property
+    def real(self) -> Value:
+        """As `value`, but with its numbers also while tracing, when what stands for a weight or buffer has none."""
+        return self.value if self._tensor is None or not is_fake(self._tensor) else reference.to_torch(self.array)
 
 
 def plain(value: Any) -> Value:
