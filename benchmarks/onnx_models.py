@@ -142,7 +142,7 @@ def over_widths(threads: int, rounds: int) -> list[dict[str, Any]]:
     logger = logging.getLogger("solkit")
     logger.addHandler(counted)
     logger.setLevel(COMPILER)
-    ours, theirs = ocr.Solkit(ocr.model_file("recognize")), _onnxruntime(ocr.model_file("recognize"), threads)
+    ours, theirs = ocr.Solkit("recognize"), _onnxruntime(ocr.model_file("recognize"), threads)
     found = []
     for width in WIDTHS:
         x = _random((1, 3, ocr.HEIGHT, width))

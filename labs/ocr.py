@@ -22,6 +22,7 @@ FILES = {
     "direct": "ch_ppocr_mobile_v2.0_cls_infer.onnx",
     "recognize": "ch_PP-OCRv4_rec_infer.onnx",
 }
+VARYING = {"detect": (2, 3), "direct": (), "recognize": (3,)}  # dimensions of the input: height is 2, width 3
 SHORTEST, LONGEST = 736, 2000  # pixels of the sides of a picture for the detector
 MULTIPLE = 32  # of the sides for the detector
 HEIGHT = 48  # of a line for the other two networks
@@ -67,40 +68,41 @@ def characters() -> list[str]:
 
 
 class Solkit:
-    """A network in solkit: compiled for its first input, and again for each new size.
+    """A network in `FILES`, in solkit: compiled for its first input and sizes that vary.
 
     Attributes:
         model: what sol.optimize gave; None before the first call.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.model = path, None
+    def __init__(self, name: str) -> None:
+        self.path, self.varying = model_file(name), VARYING[name]
+        self.model = None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         if self.model is None:
             import solkit as sol
 
-            self.model = sol.optimize(self.path, x, vdims=[(2, 3)])  # pictures come one by one
+            self.model = sol.optimize(self.path, x, vdims=[self.varying])
         return self.model(x)
 
 
 class OnnxRuntime:
-    """A network in ONNX Runtime, with as many threads as PyTorch has."""
+    """A network in `FILES`, in ONNX Runtime, with as many threads as PyTorch has."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, name: str) -> None:
         import onnxruntime
         import torch
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(model_file(name), options, providers=["CPUExecutionProvider"])
         self.input = self.session.get_inputs()[0].name
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return self.session.run(None, {self.input: x})[0]
 
 
-ENGINES: dict[str, Callable[[Path], Network]] = {"solkit": Solkit, "onnxruntime": OnnxRuntime}
+ENGINES: dict[str, Callable[[str], Network]] = {"solkit": Solkit, "onnxruntime": OnnxRuntime}
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -124,7 +126,7 @@ class Reader:
     ) -> None:
         if engine not in ENGINES:
             raise ValueError(f"there is no engine {engine!r}; there are {', '.join(ENGINES)}")
-        self.networks = {name: ENGINES[engine](model_file(name)) for name in FILES}
+        self.networks = {name: ENGINES[engine](name) for name in FILES}
         self._characters, self._watch = characters(), watch
 
     def read(self, picture: Image.Image) -> list[Line]:
