@@ -68,15 +68,15 @@ def outcome_of(path: Path, number: int, optimize: bool) -> str:
     step = "load"
     try:
         module = OnnxModule(path)
-        inputs = _inputs(module, number)
-        if inputs is None:
+        given = inputs(module, number)
+        if given is None:
             return "loaded"
         step = "optimize" if optimize else "run"
         if optimize:
-            sol.optimize(path, *inputs)(*inputs)
+            sol.optimize(path, *given)(*given)
         else:
             with torch.no_grad():
-                module(*inputs)
+                module(*given)
     except SolError as error:
         if not str(error).strip():
             return f"wrong: a {type(error).__name__} that says nothing"
@@ -84,7 +84,7 @@ def outcome_of(path: Path, number: int, optimize: bool) -> str:
     return "optimized" if optimize else "ran"
 
 
-def _inputs(module: Any, number: int) -> list[Any] | None:
+def inputs(module: Any, number: int) -> list[Any] | None:
     """Inputs as the model declares them; None if it does not say enough, or wants more than a test should make."""
     import torch
 

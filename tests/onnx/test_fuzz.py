@@ -8,7 +8,12 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fuzz_worker
 import pytest
+import seeds
+
+from solkit.frontend.onnx import OnnxModule
+
 
 HERE = Path(__file__).parent
 WORKERS = 2
@@ -51,6 +56,18 @@ def _all(first: int, last: int, folder: Path) -> None:
     assert not wrong, "\n\n".join([f"{len(wrong)} wrong", *wrong[:10]])
     # Damage that never gets past the first check would tell little.
     assert counts["ran"] + counts["optimized"] > (last - first) // 10
+
+
+@pytest.mark.parametrize("make", seeds.SEEDS, ids=lambda make: make.__name__)
+def test_undamaged_models(make, tmp_path):
+    """They run, and weights of floating point get gradients."""
+    (tmp_path / "weights.bin").write_bytes(seeds.EXTERNAL)
+    (tmp_path / "model.onnx").write_bytes(make().SerializeToString())
+    model = OnnxModule(tmp_path / "model.onnx")
+    made = model(*fuzz_worker.inputs(model, 0))
+    assert made.isfinite().all()
+    if any(parameter.requires_grad for parameter in model.parameters()):
+        made.sum().backward()
 
 
 def test_damaged_models(tmp_path):

@@ -47,6 +47,8 @@ class OnnxModule(torch.nn.Module):
         graph = proto.graph
         self._places: dict[str, tuple[torch.nn.Module, str]] = {}
         self._arrays: dict[str, np.ndarray] = {}
+        # Running statistics have no gradients, and PyTorch refuses them where they might have.
+        self._statistics = {n for node in graph.node if node.op_type == "BatchNormalization" for n in node.input[3:5]}
         for tensor in graph.initializer:
             self._enter(tensor.name, onnx.numpy_helper.to_array(tensor))
         for sparse in graph.sparse_initializer:
@@ -88,7 +90,7 @@ class OnnxModule(torch.nn.Module):
         while hasattr(holder, leaf):
             leaf += "_"
         if tensor.is_floating_point():
-            holder.register_parameter(leaf, torch.nn.Parameter(tensor))
+            holder.register_parameter(leaf, torch.nn.Parameter(tensor, requires_grad=name not in self._statistics))
         else:
             holder.register_buffer(leaf, tensor)
         self._places[name] = holder, leaf
