@@ -14,7 +14,6 @@ import seeds
 
 from solkit.frontend.onnx import OnnxModule
 
-
 HERE = Path(__file__).parent
 WORKERS = 2
 FEW, MANY = 300, 5000
