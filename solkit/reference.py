@@ -14,7 +14,6 @@ from solkit.ir import Graph, Node, Value
 from solkit.ir.serialize import Ref
 from solkit.ops import TABLE
 
-
 CALLS = ("torch", "typed")  # nodes that stand for an ATen overload
 
 

@@ -63,7 +63,7 @@ STRUCTURAL = (
     # Batch norm as y = x * scale + shift: scale = gamma / sqrt(var + eps), shift = beta + (bias - mean) * scale.
     Operator("batch_norm_scale", Kind.WEIGHT, _same, _batch_norm_scale),
     Operator("batch_norm_shift", Kind.WEIGHT, _same, _batch_norm_shift),
-    # An ATen overload on tensors of any dtype: compiled where codegen/typed has a kernel (`typed`), else run by PyTorch.
+    # An ATen overload on tensors of any dtype: compiled where codegen/typed has a kernel, else run by PyTorch.
     # See frontend/torch.py for the attributes.
     Operator("typed", Kind.TYPED, None, None),
     Operator("torch", Kind.TORCH, None, None),

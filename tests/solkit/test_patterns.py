@@ -31,8 +31,11 @@ def test_numbers_are_left_open():
     made = merge([text(10), text(30)])
     assert made.sizes(text(17)) == [17]
     code = made.text("f", 2)
-    assert "int64_t f_count(const int64_t *size) {" in code and "const int64_t ROWS = size[0];" in code
-    assert "(const int64_t *)b[2]" in code and "sol_min(size[0]," in code and "ROWS = 10" not in code
+    assert "int64_t f_count(const int64_t *size) {" in code
+    assert "const int64_t ROWS = size[0];" in code
+    assert "(const int64_t *)b[2]" in code
+    assert "sol_min(size[0]," in code
+    assert "ROWS = 10" not in code
     assert made.sizes(text(17).replace("b[1]", "b[2]")) is None
     assert made.sizes(text(17).replace("* 4 + 4", "* 4 + 8")) is None
 
