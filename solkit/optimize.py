@@ -102,7 +102,7 @@ def optimize_module(
     """`optimize` for a torch.nn.Module."""
     if not isinstance(model, torch.nn.Module):
         hint = "; pass an instance, not the class" if isinstance(model, type) else ""
-        raise ModelError(f"sol.optimize takes a torch.nn.Module, not {type(model).__name__}{hint}")
+        raise ModelError(f"sol.optimize takes a torch.nn.Module or an ONNX model, not {type(model).__name__}{hint}")
     if isinstance(model, SolModule):
         model = model.__dict__["_model"]
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:

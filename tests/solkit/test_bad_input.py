@@ -41,11 +41,16 @@ def works(model, *inputs):
 
 
 @pytest.mark.parametrize(
-    "thing", [nn.Linear, F.relu, None, X, "resnet18", 3, [nn.Linear(6, 5)]], ids=lambda thing: type(thing).__name__
+    "thing", [nn.Linear, F.relu, None, X, 3, [nn.Linear(6, 5)]], ids=lambda thing: type(thing).__name__
 )
 def test_not_a_module(thing):
-    with pytest.raises(sol.ModelError, match=r"takes a torch\.nn\.Module, not"):
+    with pytest.raises(sol.ModelError, match=r"takes a torch\.nn\.Module or an ONNX model, not"):
         sol.optimize(thing, X)
+
+
+def test_a_name_is_taken_for_a_file():
+    with pytest.raises(sol.ModelError, match="the file 'resnet18' cannot be read"):
+        sol.optimize("resnet18", X)
 
 
 def test_a_class_gets_a_hint():
