@@ -216,6 +216,10 @@ def _said(row: dict[str, Any]) -> str:
     return f"ONNX Runtime {theirs:.2f} ms, solkit {ours:.2f} ms, {theirs / ours:.2f}x"
 
 
+def _threads(count: int) -> str:
+    return f"{count} {'thread' if count == 1 else 'threads'}"
+
+
 def _figures(row: dict[str, Any]) -> list[str]:
     ours, theirs = row["solkit"]["median_ms"], row["onnxruntime"]["median_ms"]
     return [f"{theirs:.2f}", f"{ours:.2f}", f"{theirs / ours:.2f}x"]
@@ -232,7 +236,7 @@ def _error(rows: list[dict[str, Any]]) -> str:
 
 def _times(rows: list[dict[str, Any]], threads: int) -> report.Sheet:
     return report.Sheet(
-        f"{threads} {'thread' if threads == 1 else 'threads'}: ms of a call",
+        f"{_threads(threads)}: ms of a call",
         ["network", "input", "ONNX Runtime", "solkit", "solkit to ONNX Runtime"],
         [
             *([row["network"], row["input"], *_figures(row)] for row in rows),
@@ -245,7 +249,7 @@ def _times(rows: list[dict[str, Any]], threads: int) -> report.Sheet:
 def _over_widths(rows: list[dict[str, Any]], threads: int) -> report.Sheet:
     compiled = sum(row["compiler"] > 0 for row in rows)
     return report.Sheet(
-        f"The recognizer over {len(rows)} widths, {threads} threads: the first call of each, then ms of a call",
+        f"The recognizer over {len(rows)} widths, {_threads(threads)}: the first call of each, then ms of a call",
         ["width", "s of the first call", "calls of the compiler", "ONNX Runtime", "solkit", "solkit to ONNX Runtime"],
         [
             *([str(row["width"]), f"{row['seconds']:.2f}", str(row["compiler"]), *_figures(row)] for row in rows),
