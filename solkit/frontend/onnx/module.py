@@ -156,10 +156,14 @@ def _shape(item: ValueInfoProto) -> list[int | str | None] | None:
     kind = item.type.tensor_type
     if not item.type.HasField("tensor_type") or not kind.HasField("shape"):
         return None
-    return [
-        d.dim_value if d.HasField("dim_value") else (d.dim_param or None) if d.HasField("dim_param") else None
-        for d in kind.shape.dim
-    ]
+    return [_size(dim) for dim in kind.shape.dim]
+
+
+def _size(dim: "onnx.TensorShapeProto.Dimension") -> int | str | None:
+    """A size, its name, or None if the model does not say; some exporters write -1 or "?" for that."""
+    if dim.HasField("dim_value"):
+        return dim.dim_value if dim.dim_value >= 0 else None
+    return None if dim.dim_param in ("", "?") else dim.dim_param
 
 
 def _dtype(kind: TypeProto) -> torch.dtype | None:
