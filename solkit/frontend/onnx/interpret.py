@@ -21,7 +21,7 @@ from solkit.frontend.onnx.known import Known, plain
 from solkit.frontend.onnx.load import describe
 from solkit.frontend.onnx.table import Call, Value, find, schema
 
-FEW = 64  # elements of weights whose numbers may decide something
+FEW = 64  # elements of weights whose numbers may decide something; these are part of the key of a kept graph
 KNOWN = 1 << 16  # elements of a result that is worked out ahead; what is larger is left to the graph
 
 # They say something of shapes, which are known while tracing, whatever is in the tensor.

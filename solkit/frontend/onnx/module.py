@@ -15,13 +15,12 @@ from onnx import ModelProto, TypeProto, ValueInfoProto
 from solkit import cache
 from solkit.errors import InputError
 from solkit.frontend.onnx import reference
-from solkit.frontend.onnx.interpret import Interpreter
+from solkit.frontend.onnx.interpret import FEW, Interpreter
 from solkit.frontend.onnx.known import Known, plain
 from solkit.frontend.onnx.load import load
 from solkit.frontend.onnx.table import TORCH
 
 DECIDING = 1024  # elements of an input whose numbers may decide shapes
-FEW_NUMBERS = 64  # of floating point, that may decide something in an initializer: scales, bounds
 
 
 class OnnxModule(torch.nn.Module):
@@ -135,7 +134,7 @@ class OnnxModule(torch.nn.Module):
         parts: list[Any] = [_own_source(), onnx.__version__, self._description]
         for name, array in (*self._arrays.items(), *self.decided.items()):
             parts += [name, str(array.dtype), str(array.shape)]
-            if array.dtype.kind not in "fc" or array.size <= FEW_NUMBERS or name in self.decided:
+            if array.dtype.kind not in "fc" or array.size <= FEW or name in self.decided:
                 parts.append(array.tobytes() if array.dtype.kind != "O" else repr(array.tolist()))
         return cache.key_of(*parts)
 

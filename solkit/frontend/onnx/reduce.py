@@ -115,39 +115,19 @@ def _as_rows(call: Call, x: Tensor, function: Callable[[Tensor], Tensor]) -> Ten
     return function(x.reshape([*x.shape[:axis], -1])).reshape(x.shape)
 
 
-@operator("Softmax", since=13)
-def softmax(call: Call, x: Tensor) -> Tensor:
-    return torch.softmax(x, call.get("axis", -1))
-
-
-@operator("Softmax")
-def softmax_1(call: Call, x: Tensor) -> Tensor:
-    return _as_rows(call, x, lambda rows: torch.softmax(rows, -1))
-
-
-@operator("LogSoftmax", since=13)
-def log_softmax(call: Call, x: Tensor) -> Tensor:
-    return torch.log_softmax(x, call.get("axis", -1))
-
-
-@operator("LogSoftmax")
-def log_softmax_1(call: Call, x: Tensor) -> Tensor:
-    return _as_rows(call, x, lambda rows: torch.log_softmax(rows, -1))
-
-
 def _one_hot_of_largest(x: Tensor, axis: int) -> Tensor:
     numbers = torch.arange(x.shape[axis]).reshape([-1 if i == axis % x.dim() else 1 for i in range(x.dim())])
     return (numbers == x.argmax(axis, keepdim=True)).to(x.dtype)
 
 
-@operator("Hardmax", since=13)
-def hardmax(call: Call, x: Tensor) -> Tensor:
-    return _one_hot_of_largest(x, call.get("axis", -1))
+def _enter_softmax(name: str, function: Callable[[Tensor, int], Tensor]) -> None:
+    operator(name, since=13)(lambda call, x: function(x, call.get("axis", -1)))
+    operator(name)(lambda call, x: _as_rows(call, x, lambda rows: function(rows, -1)))
 
 
-@operator("Hardmax")
-def hardmax_1(call: Call, x: Tensor) -> Tensor:
-    return _as_rows(call, x, lambda rows: _one_hot_of_largest(rows, -1))
+_enter_softmax("Softmax", torch.softmax)
+_enter_softmax("LogSoftmax", torch.log_softmax)
+_enter_softmax("Hardmax", _one_hot_of_largest)
 
 
 @operator("LpNormalization")
