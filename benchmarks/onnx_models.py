@@ -42,7 +42,7 @@ TOKENS = ((1, 16), (1, 128), (32, 16), (32, 128))  # of MiniLM: sentences, token
 NETWORKS = (*IMAGES, "minilm")
 WIDTHS = tuple(range(256, 256 + 10 * ocr.STEP, ocr.STEP))  # of lines that the recognizer is given one after the other
 TOLERANCE = 1e-3  # of the largest output, by which the engines may differ
-COMPILER = 5  # the level at which solkit logs each call of the compiler
+TRACE = 5  # the level at which solkit.toolchain logs each call of the compiler
 
 
 def main(
@@ -141,7 +141,7 @@ def over_widths(threads: int, rounds: int) -> list[dict[str, Any]]:
     counted = _Count()
     logger = logging.getLogger("solkit")
     logger.addHandler(counted)
-    logger.setLevel(COMPILER)
+    logger.setLevel(TRACE)
     ours, theirs = ocr.Solkit("recognize"), _onnxruntime(ocr.model_file("recognize"), threads)
     found = []
     for width in WIDTHS:
@@ -161,7 +161,7 @@ class _Count(logging.Handler):
     calls = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.calls += record.levelno == COMPILER
+        self.calls += record.module == "toolchain"
 
 
 def _timed(ours: Callable, theirs: Callable, inputs: Arrays, rounds: int) -> dict[str, Any]:

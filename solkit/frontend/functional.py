@@ -67,6 +67,7 @@ def functional(program: "torch.export.ExportedProgram", known: Collection[str]) 
     calls = [node for node in program.graph.nodes if node.op == "call_function"]
     for node in calls:
         node.target = _by_first_name(node.target)
+        _stays_on_its_device(node)
     # What autocast turns arguments into is written down by the second trace only.
     if not torch.is_autocast_enabled("cpu") and all(_is_plain(node, known) for node in calls) and _replace(calls):
         program.graph.eliminate_dead_code()
@@ -83,6 +84,13 @@ def _by_first_name(target: Any) -> Any:
     first = _ALIASES.get(name.removesuffix("_"))
     packet = None if first is None else getattr(torch.ops.aten, first + in_place, None)
     return getattr(packet, target._overloadname, target)
+
+
+def _stays_on_its_device(node: Node) -> None:
+    """`aten.to.device`, as torch.export writes a constant, names a device beside the dtype; without it where that is
+    the tensor's own."""
+    if node.target == torch.ops.aten.to.device and node.args[1:2] == (node.args[0].meta["val"].device,):
+        node.target, node.args = torch.ops.aten.to.dtype, (node.args[0], *node.args[2:])
 
 
 def _is_plain(node: Node, known: Collection[str]) -> bool:

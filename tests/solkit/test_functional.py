@@ -65,7 +65,11 @@ def second_names(x):
     return torch.concat([torch.clip(y, -1, 1), torch.negative(y)]), torch.greater(y, x)
 
 
-@pytest.mark.parametrize("function", [chained, several_names, batch_norm, second_names])
+def constants(x):
+    return torch.maximum(x, torch.tensor(0.5)).relu_() + x.to("cpu", torch.float64)
+
+
+@pytest.mark.parametrize("function", [chained, several_names, batch_norm, second_names, constants])
 def test_replaced(function, traced_again):
     same(function, torch.randn(3, 4))
     assert not traced_again
