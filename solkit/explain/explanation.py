@@ -73,7 +73,7 @@ class Explanation:
     def _summary(self) -> str:
         compiled = sum(cluster.compiled for cluster in self.clusters)
         left = self.in_pytorch
-        between = self._engine.arena_bytes / 1e6
+        between = self._engine.placement.arena_bytes / 1e6
         text = f"{plural(compiled, 'compiled cluster')}, {between:.2f} MB of memory for what lies between them"
         if not left:
             return f"{text}; nothing runs in PyTorch"

@@ -53,7 +53,7 @@ class Memory:
 
     def __init__(self, engine: Engine) -> None:
         sources = Sources(engine)
-        self.arena = engine.arena_bytes
+        self.arena = engine.placement.arena_bytes
         self.blocks = _blocks(engine, sources)
         self.without_reuse = sum(aligned(block.bytes) for block in self.blocks)
         self.rows = [
@@ -98,7 +98,7 @@ def _blocks(engine: Engine, sources: Sources) -> list[Block]:
     first: dict[Value, int] = {}
     last: dict[Value, int] = {}
     for step, cluster in enumerate(sources.clusters):
-        for value in map(engine._of, [*cluster.inputs, *cluster.outputs]):
+        for value in map(engine.placement.of, [*cluster.inputs, *cluster.outputs]):
             first.setdefault(value, step)
             last[value] = step
     length = engine.library.vector_length
@@ -113,7 +113,7 @@ def _blocks(engine: Engine, sources: Sources) -> list[Block]:
                 first[value],
                 last[value],
             )
-            for value, offset in engine._offsets.items()
+            for value, offset in engine.placement.offsets.items()
         ),
         key=lambda block: (block.first, block.offset),
     )

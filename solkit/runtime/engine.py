@@ -10,10 +10,10 @@ from solkit.clusters import Cluster
 from solkit.codegen import Program
 from solkit.config import config
 from solkit.errors import InputError
-from solkit.ir import Graph, Node, Value
+from solkit.ir import Graph, Value
 from solkit.reference import run_node
 from solkit.runtime.library import Library, runtime
-from solkit.runtime.memory import Interval, plan
+from solkit.runtime.placement import Placement
 from solkit.runtime.weights import Weights
 
 
@@ -56,58 +56,11 @@ class Engine:
     def __init__(self, graph: Graph, clusters: list[Cluster], program: Program) -> None:
         self.graph, self.clusters, self.program = graph, clusters, program
         self.library, self.runtime = Library(program), runtime()
-        self._root = _roots(graph, clusters)
-        self._entries: dict[Value, list[int]] = {}
-        for index, (value, _) in enumerate(program.buffers):
-            self._entries.setdefault(self._root.get(value, value), []).append(index)
-        self._weights = graph.weight_values()
-        self._outputs = self._fresh_outputs()
-        self._results = self._owned_results()
-        self._offsets, self.arena_bytes = self._plan_memory()
-        self._tables = self._looked_up()
+        self.placement = Placement(graph, clusters, program, self.library.vector_length)
         self.steps = self._steps()
         self._free: list[_Context] = []
 
     # -- made once ----------------------------------------------------------------------------------------------------
-
-    def _of(self, value: Value) -> Value:
-        return self._root.get(value, value)
-
-    def _fresh_outputs(self) -> set[Value]:
-        """Results that compiled code writes straight into the tensors the caller gets."""
-        native = {value for cluster in self.clusters if cluster.compiled for value in cluster.outputs}
-        return {self._of(value) for value in self.graph.outputs} & native
-
-    def _owned_results(self) -> list[tuple[Value, bool]]:
-        """What the graph returns, and whether to copy it: the caller may write into what it gets, which must be neither
-        an input, nor a weight, nor another result."""
-        shared = self._weights | set(self.graph.inputs)
-        results = []
-        for value in self.graph.outputs:
-            results.append((value, self._of(value) in shared))
-            shared.add(self._of(value))
-        return results
-
-    def _plan_memory(self) -> tuple[dict[Value, int], int]:
-        first: dict[Value, int] = {}
-        last: dict[Value, int] = {}
-        for step, cluster in enumerate(self.clusters):
-            for value in map(self._of, [*cluster.inputs, *cluster.outputs]):
-                last[value] = step
-            if cluster.compiled:
-                for value in map(self._of, cluster.outputs):
-                    if value not in self._outputs:
-                        first.setdefault(value, step)
-        natives = [step for step, cluster in enumerate(self.clusters) if cluster.compiled]
-        for step, spaces in zip(natives, self.program.workspaces, strict=True):
-            for value in spaces:
-                first[value] = last[value] = step
-        values = list(first)
-        length = self.library.vector_length
-        sizes = [v.type.dtype.itemsize * v.layout.elements(v.shape, length) for v in values]
-        intervals = [Interval(size, first[v], last[v]) for v, size in zip(values, sizes, strict=True)]
-        offsets, total = plan(intervals)
-        return dict(zip(values, offsets, strict=True)), total
 
     def _steps(self) -> list[Native | Torch]:
         steps: list[Native | Torch] = []
@@ -118,30 +71,15 @@ class Engine:
                 steps.append(Torch(cluster))
                 made_by_torch.update(cluster.outputs)
             elif cluster.compiled:
-                numbers = self._numbers_made(cluster)
+                numbers = self.placement.numbers_made(cluster)
                 if not steps or not isinstance(steps[-1], Native) or numbers:
                     steps.append(Native(native, native, looked_up=numbers))
                 steps[-1].faults += [i for i, fault in enumerate(self.program.faults) if fault.cluster == native]
                 native += 1
                 steps[-1].last = native
-                reads = [self._of(v) for v in cluster.inputs if self._of(v) in made_by_torch]
+                reads = [self.placement.of(v) for v in cluster.inputs if self.placement.of(v) in made_by_torch]
                 steps[-1].reads += [v for v in reads if v not in steps[-1].reads]
         return steps
-
-    def _numbers_made(self, cluster: Cluster) -> list[Value]:
-        """Row numbers of tables that a cluster reads and compiled code makes at each call."""
-        numbers = [n.inputs[1] for n in cluster.nodes if n.op == "embedding" and n.inputs[1] not in self._weights]
-        return [v for v in numbers if self._of(v) in self._offsets or self._of(v) in self._outputs]
-
-    def _looked_up(self) -> dict[Value, tuple[int, Node]]:
-        """For each value that holds row numbers of tables, how many rows the smallest has, and who reads it."""
-        found: dict[Value, tuple[int, Node]] = {}
-        for node in self.graph.nodes:
-            if node.op == "embedding" and node.output not in self._weights:
-                table, numbers = node.inputs
-                smallest = (table.shape[0], node)
-                found[self._of(numbers)] = min(smallest, found.get(self._of(numbers), smallest), key=lambda t: t[0])
-        return found
 
     def bind(self, parameters: Mapping[str, torch.Tensor]) -> Weights:
         """Weights for this state of the parameters, by their PyTorch names."""
@@ -163,7 +101,7 @@ class Engine:
         try:
             context = self._free.pop()
         except IndexError:
-            context = _Context(self.arena_bytes, len(self.program.buffers), len(self.program.faults))
+            context = _Context(self.placement.arena_bytes, len(self.program.buffers), len(self.program.faults))
             self._place_arena(context)
         if context.weights is not weights:
             for index, address in weights.addresses.items():
@@ -178,11 +116,11 @@ class Engine:
         for index, sizes in self.library.sizes.items():
             context.table[index] = sizes.data_ptr()
         start = context.arena.data_ptr() + context.base
-        for value, offset in self._offsets.items():
-            for index in self._entries.get(value, ()):
+        for value, offset in self.placement.offsets.items():
+            for index in self.placement.entries.get(value, ()):
                 context.table[index] = start + offset
         for place, fault in enumerate(self.program.faults):
-            for index in self._entries[fault.value]:
+            for index in self.placement.entries[fault.value]:
                 context.table[index] = ctypes.addressof(context.faults) + 16 * place
 
     def _run(
@@ -193,11 +131,11 @@ class Engine:
         seconds: ctypes.Array | None,
     ) -> list[torch.Tensor]:
         tensors = dict(zip(self.graph.inputs, inputs, strict=True))
-        for value in self._outputs:
+        for value in self.placement.outputs:
             tensors[value] = torch.empty(value.shape, dtype=value.type.dtype, device="cpu")
         for value, tensor in tensors.items():
             self._point(context, value, tensor)
-        self._check_numbers(self._tables, tensors)
+        self._check_numbers(self.placement.tables, tensors)
         threads = config["threads"] or torch.get_num_threads()
         for step in self.steps:
             if isinstance(step, Torch):
@@ -208,13 +146,13 @@ class Engine:
                     tensors[value] = tensors[value].contiguous()
                 self._point(context, value, tensors[value])
                 self._check_numbers([value], tensors)
-            for value in map(self._of, step.looked_up):
+            for value in map(self.placement.of, step.looked_up):
                 self._check_numbers([value], {value: self._tensor(value, context, tensors, weights)})
             self.runtime.run(
                 self.runtime.pool(), self.library.clusters, context.table, step.first, step.last, threads, seconds
             )
             self._look_at_faults(step, context, raising=seconds is None)
-        results = ((self._tensor(value, context, tensors, weights), copy) for value, copy in self._results)
+        results = ((self._tensor(value, context, tensors, weights), copy) for value, copy in self.placement.results)
         return [tensor.clone() if copy else tensor for tensor, copy in results]
 
     def _look_at_faults(self, step: Native, context: _Context, raising: bool) -> None:
@@ -227,9 +165,9 @@ class Engine:
     def _check_numbers(self, values: Iterable[Value], tensors: dict[Value, torch.Tensor]) -> None:
         """Row numbers must be rows of the table: compiled code reads what they say."""
         for value in values:
-            if value not in self._tables or value not in tensors or not tensors[value].numel():
+            if value not in self.placement.tables or value not in tensors or not tensors[value].numel():
                 continue
-            rows, node = self._tables[value]
+            rows, node = self.placement.tables[value]
             least, most = (bound.item() for bound in tensors[value].aminmax())
             if least < 0 or most >= rows:
                 wrong = least if least < 0 else most
@@ -239,19 +177,19 @@ class Engine:
                 )
 
     def _point(self, context: _Context, value: Value, tensor: torch.Tensor) -> None:
-        for index in self._entries.get(value, ()):
+        for index in self.placement.entries.get(value, ()):
             context.table[index] = tensor.data_ptr()
 
     def _tensor(
         self, value: Value, context: _Context, tensors: dict[Value, torch.Tensor], weights: Weights
     ) -> torch.Tensor:
         """`value` as a tensor: the caller's, PyTorch's, a weight, or a view of the arena."""
-        root = self._of(value)
+        root = self.placement.of(value)
         if root in tensors:
             return tensors[root].reshape(value.shape) if root is not value else tensors[root]
         if root in weights:
             return weights.tensor(root).reshape(value.shape)
-        start = context.base + self._offsets[root]
+        start = context.base + self.placement.offsets[root]
         return context.arena[start : start + root.type.bytes].view(root.type.dtype).view(value.shape)
 
     def _run_torch(
@@ -263,15 +201,3 @@ class Engine:
         for value, tensor in zip(node.outputs, made, strict=True):
             # A view of the arena would change with the next cluster that gets these bytes.
             tensors[value] = tensor.clone() if tensor.untyped_storage().data_ptr() == arena else tensor
-
-
-def _roots(graph: Graph, clusters: list[Cluster]) -> dict[Value, Value]:
-    """For each value that lies in the memory of another, that other."""
-    views = {node.output: node.inputs[0] for c in clusters if c.kind == "view" for node in c.nodes if node.op != "cat"}
-
-    def root(value: Value) -> Value:
-        while value.home is not None or value in views:
-            value = value.home[0] if value.home is not None else views[value]
-        return value
-
-    return {value: root(value) for value in graph.values() if root(value) is not value}

@@ -115,10 +115,8 @@ class Weights:
         self._memory = _allocate(sum(own.values()) + 4 * vector_length, runtime, self)
         offset = 0
         for index, size in own.items():
-            value, panels = buffers[index]
             # One layer at a time: what it is made from is gone before the next.
-            tensor = self._values[value].to(value.type.dtype)
-            tensor = pack(tensor, panels, vector_length) if panels else tensor
+            tensor = self._values.packed(buffers[index], vector_length)
             room = self._memory[offset : offset + tensor.dtype.itemsize * tensor.numel()].view(tensor.dtype)
             room.view(tensor.shape).copy_(tensor)
             self.addresses[index] = self._memory.data_ptr() + offset
@@ -176,6 +174,12 @@ class Values:
             if made.type.size <= SMALL or len(node.outputs) > 1:
                 self._made[made] = local[made]
         return local[value]
+
+    def packed(self, buffer: Buffer, vector_length: int) -> torch.Tensor:
+        """What a kernel reads in this buffer, its elements in order; it may share memory with a parameter."""
+        value, panels = buffer
+        tensor = self[value].to(value.type.dtype)
+        return pack(tensor, panels, vector_length) if panels else tensor
 
 
 def _precision(node: Node, operands: Mapping[Value, torch.Tensor]) -> torch.dtype | None:

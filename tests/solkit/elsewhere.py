@@ -60,7 +60,7 @@ def run(model: SolModule, inputs: list[torch.Tensor], target: Target, emulator: 
     length = target.vector_length
     content, first, places = [], [], {}
     for value, panels in engine.program.buffers:
-        root = engine._of(value)
+        root = engine.placement.of(value)
         first.append(places.get((root, panels), sum(map(len, content))))
         if (root, panels) in places:
             continue
@@ -86,6 +86,6 @@ def run(model: SolModule, inputs: list[torch.Tensor], target: Target, emulator: 
     made = np.fromfile(folder / "after", np.float32)
     results = []
     for value in engine.graph.outputs:
-        start = places[engine._of(value), None]
+        start = places[engine.placement.of(value), None]
         results.append(torch.from_numpy(made[start : start + value.type.size].copy()).reshape(value.shape))
     return results
