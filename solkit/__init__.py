@@ -11,9 +11,11 @@ __version__ = "0.1.0"
 
 from solkit import cache
 from solkit.config import config
+from solkit.deploy import deploy, deployment, device
 from solkit.errors import (
     CacheError,
     ConfigError,
+    DeployError,
     GraphError,
     InputError,
     ModelError,
@@ -30,6 +32,7 @@ from solkit.verify import Verification, verify
 __all__ = [
     "CacheError",
     "ConfigError",
+    "DeployError",
     "GraphError",
     "InputError",
     "ModelError",
@@ -40,6 +43,9 @@ __all__ = [
     "Verification",
     "cache",
     "config",
+    "deploy",
+    "deployment",
+    "device",
     "devices",
     "input",
     "optimize",

@@ -18,6 +18,10 @@ class InputError(SolError, ValueError):
     """Inputs differ in number, structure, shape, dtype or device from those the model was optimized for."""
 
 
+class DeployError(SolError, ValueError):
+    """A model cannot be deployed as asked, or its folder not be written."""
+
+
 class ConfigError(SolError, ValueError):
     """An unknown option of `sol.config`, or a value it cannot take."""
 

@@ -72,7 +72,7 @@ def optimize(
         CacheError: compiled code can be kept nowhere.
         NumericsError: the compiled model does not agree with PyTorch on these inputs.
     """
-    if _is_onnx(model):
+    if is_onnx(model):
         from solkit.frontend.onnx import OnnxModule, optimize_onnx  # onnx takes a while to import
 
         made = model if isinstance(model, torch.nn.Module) else OnnxModule(model)
@@ -86,7 +86,8 @@ def optimize(
     return optimize_module(model, inputs, kwargs or {}, vdims, batch_size)
 
 
-def _is_onnx(model: Any) -> bool:
+def is_onnx(model: Any) -> bool:
+    """Whether this is an ONNX model, or names one."""
     if isinstance(model, (str, os.PathLike, bytes, bytearray, memoryview)):
         return True
     return type(model).__name__ in ("ModelProto", "OnnxModule", "OnnxSolModule")
@@ -137,7 +138,7 @@ def _for_many_shapes(model: torch.nn.Module, example: Example) -> SolModule:
 
     shapes = Shapes(signature, first, make)
     if example.batch:
-        reason = samples.meeting(model, example.args, example.kwargs, example.batched, _close)
+        reason = samples.meeting(model, example.args, example.kwargs, example.batched, close)
         if reason is None:
             shapes.slices = (example.batch, 1) if example.batch > 1 else (1,)
             shapes.find(shapes.part(signature.tensors(example.args, example.kwargs), 0, 1))
@@ -190,6 +191,15 @@ def _capture(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any], key: s
         except (TypeError, NotImplementedError) as error:
             log.info("the graph of %s is not kept: %s", type(model).__name__, error)
     return graph, tree, outputs
+
+
+def capture_graph(model: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[Graph, Any, list]:
+    """The graph of a call, the structure of its results, and these, flat; captured anew.
+
+    Raises:
+        ModelError, InputError: as `optimize`.
+    """
+    return _capture(model, args, kwargs, None)
 
 
 def _from_cache(key: str | None) -> tuple[Graph, Any, list] | None:
@@ -264,10 +274,11 @@ def _agrees(model: torch.nn.Module, made: Specialization, args: tuple, kwargs: d
         weights = made.weights(model, Watch(model).look()[1])
         ours = made.unflatten(made.engine.run(made.signature.tensors(args, kwargs), weights))
     mine, yours = pytree.tree_leaves(ours), pytree.tree_leaves(theirs)
-    return len(mine) == len(yours) and all(map(_close, mine, yours))
+    return len(mine) == len(yours) and all(map(close, mine, yours))
 
 
-def _close(mine: Any, yours: Any) -> bool:
+def close(mine: Any, yours: Any) -> bool:
+    """Whether two results are the same but for rounding."""
     if not isinstance(yours, torch.Tensor):
         return mine == yours
     if mine.shape != yours.shape or mine.dtype != yours.dtype:

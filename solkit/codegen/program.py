@@ -106,11 +106,11 @@ def generate(clusters: list[Cluster], target: Target) -> Program:
         kernel = emit(cluster, target)
         text = kernel.function("kernel")
         name, headings = functions.setdefault(text, (_name(cluster, text), []))
-        headings.append(_heading(index, cluster))
+        headings.append(heading_of(index, cluster))
         if len(headings) == 1:
             program.sources[f"{name}.c"] = kernel.function(name)
             includes[name] = "".join(f'#include "{header}"\n' for header in ("sol.h", *kernel.headers))
-            roles = [_role(i, buffer) for i, buffer in enumerate(kernel.buffers)]
+            roles = [role_of(i, buffer) for i, buffer in enumerate(kernel.buffers)]
             headings[0] += "\n" + "\n".join(roles)
         program.kernels.append(f"{name}.c")
         program.workspaces.append(kernel.workspaces)
@@ -164,7 +164,8 @@ def _name(cluster: Cluster, text: str) -> str:
     return "_".join([*(op.replace(".", "_") for op in ops), mark])
 
 
-def _heading(index: int, cluster: Cluster) -> str:
+def heading_of(index: int, cluster: Cluster) -> str:
+    """A cluster in one line: its number, and its operators with their layers."""
     steps = []
     for node in cluster.nodes:
         if node.op != "scalar":
@@ -173,7 +174,8 @@ def _heading(index: int, cluster: Cluster) -> str:
     return f"cluster {index}: {' -> '.join(steps)}"
 
 
-def _role(index: int, buffer: Buffer) -> str:
+def role_of(index: int, buffer: Buffer) -> str:
+    """What a buffer of a kernel is: its value, shape and layout."""
     value, panels = buffer
     kind = str(value.type)
     if value.varying:

@@ -33,6 +33,15 @@ def optimize_onnx(
     Raises:
         SolError: as `sol.optimize`.
     """
+    model, given, vdims = example_call(model, args, kwargs, vdims)
+    made = optimize_module(model, tuple(given), {}, vdims, batch_size)
+    return OnnxSolModule(model, made, vdims, batch_size)
+
+
+def example_call(
+    model: OnnxModule, args: Sequence[Any], kwargs: Mapping[str, Any], vdims: Any
+) -> tuple[OnnxModule, list[Any], Any]:
+    """The model with the numbers of its deciding inputs fixed, its inputs in order, and what varies."""
     declared = bool(model.inputs) and not args and not kwargs
     given = calling.declared(model) if declared else calling.in_order(model, args, kwargs)
     if not any(isinstance(item, Input) for item in given):
@@ -41,8 +50,7 @@ def optimize_onnx(
             model = model.with_decided(model.deciding(given))
     if vdims is None and any(calling.varying(model)):
         vdims = calling.varying(model)
-    made = optimize_module(model, tuple(given), {}, vdims, batch_size)
-    return OnnxSolModule(model, made, vdims, batch_size)
+    return model, given, vdims
 
 
 def _may_decide(tensor: torch.Tensor) -> bool:
