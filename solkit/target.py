@@ -19,8 +19,11 @@ class Target:
         tile: (pixels, vectors) of the register tile of matrix kernels: pixels x vectors accumulators, a row of
             `vectors` weights and one broadcast must fit the register file.
         triple: what a cross compiler calls it; None is the machine we run on.
-        flags: further compiler flags for it.
+        flags: further compiler flags for it; without a triple, in place of those for this very machine.
         features: what the processor can do, part of the cache key of compiled code.
+        panel: vectors of output channels side by side in packed weights, where several machines read the same; None:
+            as many as the register tile has.
+        cpu: what zig calls the processor, where it does not understand `flags`.
     """
 
     name: str
@@ -29,12 +32,39 @@ class Target:
     triple: str | None = None
     flags: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+    panel: int | None = None
+    cpu: str | None = None
 
 
 ARM64 = Target("arm64 NEON", 4, (6, 4), "aarch64-linux-gnu")
 # No C library is at hand for the Vector Engine. A loop turned into a call of memset would also end every vector
 # that lives across it: no vector register survives a call, and LLVM cannot spill one.
 VE = Target("SX-Aurora Vector Engine", 256, (7, 4), "ve-linux-gnu", ("-ffreestanding",))
+
+
+def _level(name: str, cpu: str, tile: tuple[int, int], extensions: str, features: str) -> Target:
+    flags = ("-march=x86-64", *extensions.split(), "-DSOL_LANES=16")
+    return Target(name, 16, tile, None, flags, tuple(sorted(features.split())), 1, cpu)
+
+
+# Code for every x86-64 machine, chosen when it runs, with one memory layout: 16 lanes, in two or four registers where
+# these are narrower (wide.h), and the same packed weights. With panels of one vector, each level reads weights in
+# streams without gaps, whatever its tile. Flags are spelled out, as compilers know them for longer than the names
+# x86-64-v3 and v4; what a processor must have is said in the names of Linux.
+_AVX2_FLAGS = "-mavx2 -mfma -mf16c -mbmi -mbmi2 -mlzcnt -mmovbe -mpopcnt -mcx16"
+_AVX2_FEATURES = "avx2 fma f16c bmi1 bmi2 abm movbe popcnt cx16"
+_AVX512_FLAGS = "-mavx512f -mavx512bw -mavx512cd -mavx512dq -mavx512vl"
+X86_LEVELS = (
+    _level(
+        "x86-64-v4",
+        "x86_64_v4",
+        (7, 4),
+        f"{_AVX2_FLAGS} {_AVX512_FLAGS}",
+        f"{_AVX2_FEATURES} avx512f avx512bw avx512cd avx512dq avx512vl",
+    ),
+    _level("x86-64-v3", "x86_64_v3", (6, 1), _AVX2_FLAGS, _AVX2_FEATURES),
+    _level("x86-64", "x86_64", (2, 1), "", ""),
+)
 
 # The widest that the processor has wins. AVX-512 also needs the masks of VL, DQ and BW, which every such processor
 # since 2017 has.

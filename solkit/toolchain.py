@@ -50,8 +50,11 @@ class Compiler:
         if target.triple is None:
             # gcc would carry numbers of the input from one step of a convolution to the next, in registers that the
             # sums need: a third slower for a large window.
-            own = {"zig": ("-mcpu=native",), "gcc": ("-march=native", "-fno-predictive-commoning")}
-            return own.get(self.family, ("-march=native",))
+            loops = ("-fno-predictive-commoning",) if self.family == "gcc" else ()
+            if self.family == "zig":
+                defined = (flag for flag in target.flags if flag.startswith("-D"))
+                return (f"-mcpu={target.cpu or 'native'}", *defined)
+            return (*(target.flags or ("-march=native",)), *loops)
         return ("-target", target.triple, *target.flags)
 
     def run(self, *arguments: str | Path) -> None:

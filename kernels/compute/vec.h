@@ -1,7 +1,8 @@
 /* vec.h: the only file that knows a machine.
  *
  * A vector is `vf`: VLEN float32 lanes, a constant of the machine (AVX-512 16, AVX 8, SSE and NEON 4, Vector Engine
- * 256). Generated code and hand-written kernels are written once against the functions below.
+ * 256), or where -DSOL_LANES says so the same for several machines that share their weights (see wide.h). Generated code
+ * and hand-written kernels are written once against the functions below.
  *
  *   memory      vf_load vf_store            VLEN floats, any alignment
  *               vf_load_n vf_store_n        the first n lanes (1 <= n <= VLEN); other lanes: unspecified, not touched
@@ -74,42 +75,87 @@ VF_INLINE vf vf_pow2(vf n) {
 }
 
 #else
-/* ---------------------------------------------------------------- Hosts: the vector extensions of GCC and Clang. */
+/* ---------------------------------------------------------------- Hosts: the vector extensions of GCC and Clang.
+ * VH is the width of a register. With -DSOL_LANES=n, a multiple of it, a vector is n lanes in several registers: this
+ * section then defines `vh`, vh_add and so on for one register, and wide.h makes `vf` of them. */
 #if defined(__AVX512F__)
-#define VLEN 16
+#define VH 16
 #elif defined(__AVX__)
-#define VLEN 8
+#define VH 8
 #else
-#define VLEN 4 /* SSE2, NEON, and anything else these compilers know */
+#define VH 4 /* SSE2, NEON, and anything else these compilers know */
 #endif
 
+#if defined(SOL_LANES) && SOL_LANES != VH
+#if SOL_LANES % VH != 0
+#error "SOL_LANES is no multiple of what a register holds"
+#endif
+#define VLEN SOL_LANES
+#define VH_(name) vh_##name
+#else
+#define VLEN VH
+#define VH_(name) vf_##name
 typedef float vf __attribute__((vector_size(4 * VLEN)));
-typedef int32_t vi __attribute__((vector_size(4 * VLEN)));
-typedef float vf_any __attribute__((vector_size(4 * VLEN), aligned(4), may_alias)); /* at any address */
+#endif
 
-VF_INLINE vf vf_set1(float x) { return x - (vf){0}; } /* x - 0 is x, also for -0 */
-VF_INLINE vf vf_load(const float *p) { return *(const vf_any *)p; }
-VF_INLINE void vf_store(float *p, vf v) { *(vf_any *)p = v; }
+typedef float vh __attribute__((vector_size(4 * VH)));
+typedef int32_t vi __attribute__((vector_size(4 * VH)));
+typedef float vh_any __attribute__((vector_size(4 * VH), aligned(4), may_alias)); /* at any address */
+
+VF_INLINE vh VH_(set1)(float x) { return x - (vh){0}; } /* x - 0 is x, also for -0 */
+VF_INLINE vh VH_(load)(const float *p) { return *(const vh_any *)p; }
+VF_INLINE void VH_(store)(float *p, vh v) { *(vh_any *)p = v; }
 
 #if defined(__AVX512F__)
-VF_INLINE vf vf_load_n(const float *p, int n) {
-    return (vf)__builtin_ia32_loadups512_mask((const void *)p, (vf){0}, (uint16_t)((1u << n) - 1));
+VF_INLINE vh VH_(load_n)(const float *p, int n) {
+    return (vh)__builtin_ia32_loadups512_mask((const void *)p, (vh){0}, (uint16_t)((1u << n) - 1));
 }
-VF_INLINE void vf_store_n(float *p, vf v, int n) {
+VF_INLINE void VH_(store_n)(float *p, vh v, int n) {
     __builtin_ia32_storeups512_mask((void *)p, v, (uint16_t)((1u << n) - 1));
 }
 #elif defined(__AVX__)
-VF_INLINE vi vf_first(int n) { return ((vi){0, 1, 2, 3, 4, 5, 6, 7} < n); }
-VF_INLINE vf vf_load_n(const float *p, int n) { return __builtin_ia32_maskloadps256((const void *)p, vf_first(n)); }
-VF_INLINE void vf_store_n(float *p, vf v, int n) { __builtin_ia32_maskstoreps256((void *)p, vf_first(n), v); }
+VF_INLINE vi vh_first(int n) { return ((vi){0, 1, 2, 3, 4, 5, 6, 7} < n); }
+VF_INLINE vh VH_(load_n)(const float *p, int n) { return __builtin_ia32_maskloadps256((const void *)p, vh_first(n)); }
+VF_INLINE void VH_(store_n)(float *p, vh v, int n) { __builtin_ia32_maskstoreps256((void *)p, vh_first(n), v); }
 #else
-VF_INLINE vf vf_load_n(const float *p, int n) {
-    vf v = {0};
+VF_INLINE vh VH_(load_n)(const float *p, int n) {
+    vh v = {0};
     for (int i = 0; i < n; i++) v[i] = p[i];
     return v;
 }
-VF_INLINE void vf_store_n(float *p, vf v, int n) {
+VF_INLINE void VH_(store_n)(float *p, vh v, int n) {
     for (int i = 0; i < n; i++) p[i] = v[i];
+}
+#endif
+
+VF_INLINE vh VH_(add)(vh a, vh b) { return a + b; }
+VF_INLINE vh VH_(sub)(vh a, vh b) { return a - b; }
+VF_INLINE vh VH_(mul)(vh a, vh b) { return a * b; }
+VF_INLINE vh VH_(div)(vh a, vh b) { return a / b; }
+VF_INLINE vh VH_(neg)(vh a) { return -a; }
+VF_INLINE vh VH_(fma)(vh a, vh b, vh c) { return a * b + c; } /* contracted: see the flags in solkit/toolchain.py */
+VF_INLINE vh VH_(axpy)(float s, vh x, vh y) { return s * x + y; }
+VF_INLINE vh VH_(sqrt)(vh a) {
+    UNROLL for (int i = 0; i < VH; i++) a[i] = __builtin_sqrtf(a[i]);
+    return a;
+}
+VF_INLINE vh vh_choose(vi mask, vh x, vh y) { return (vh)((mask & (vi)x) | (~mask & (vi)y)); }
+VF_INLINE vh VH_(if_less)(vh a, vh b, vh x, vh y) { return vh_choose(a < b, x, y); }
+VF_INLINE vh VH_(if_nan)(vh a, vh x, vh y) { return vh_choose(a != a, x, y); }
+VF_INLINE vh VH_(pow2)(vh n) { return (vh)((__builtin_convertvector(n, vi) + 127) << 23); }
+/* The exponent of a normal positive number, and in `m` the rest, in [1, 2). */
+VF_INLINE vh VH_(exponent)(vh x, vh *m) {
+    *m = (vh)(((vi)x & 0x7fffff) | 0x3f800000);
+    return __builtin_convertvector(((vi)x >> 23) - 127, vh);
+}
+
+#if VLEN != VH
+#include "wide.h"
+#else
+VF_INLINE float vf_sum_n(vf v, int n) {
+    float sum = 0;
+    for (int i = 0; i < n; i++) sum += v[i];
+    return sum;
 }
 #endif
 
@@ -122,32 +168,6 @@ VF_INLINE void vf_scatter(float *p, int64_t stride, vf v, int n) {
     float lane[VLEN];
     vf_store(lane, v);
     for (int i = 0; i < n; i++) p[i * stride] = lane[i];
-}
-
-VF_INLINE vf vf_add(vf a, vf b) { return a + b; }
-VF_INLINE vf vf_sub(vf a, vf b) { return a - b; }
-VF_INLINE vf vf_mul(vf a, vf b) { return a * b; }
-VF_INLINE vf vf_div(vf a, vf b) { return a / b; }
-VF_INLINE vf vf_neg(vf a) { return -a; }
-VF_INLINE vf vf_fma(vf a, vf b, vf c) { return a * b + c; } /* contracted: see the flags in solkit/toolchain.py */
-VF_INLINE vf vf_axpy(float s, vf x, vf y) { return s * x + y; }
-VF_INLINE vf vf_sqrt(vf a) {
-    UNROLL for (int i = 0; i < VLEN; i++) a[i] = __builtin_sqrtf(a[i]);
-    return a;
-}
-VF_INLINE vf vf_choose(vi mask, vf x, vf y) { return (vf)((mask & (vi)x) | (~mask & (vi)y)); }
-VF_INLINE vf vf_if_less(vf a, vf b, vf x, vf y) { return vf_choose(a < b, x, y); }
-VF_INLINE vf vf_if_nan(vf a, vf x, vf y) { return vf_choose(a != a, x, y); }
-VF_INLINE float vf_sum_n(vf v, int n) {
-    float sum = 0;
-    for (int i = 0; i < n; i++) sum += v[i];
-    return sum;
-}
-VF_INLINE vf vf_pow2(vf n) { return (vf)((__builtin_convertvector(n, vi) + 127) << 23); }
-/* The exponent of a normal positive number, and in `m` the rest, in [1, 2). */
-VF_INLINE vf vf_exponent(vf x, vf *m) {
-    *m = (vf)(((vi)x & 0x7fffff) | 0x3f800000);
-    return __builtin_convertvector(((vi)x >> 23) - 127, vf);
 }
 #endif
 

@@ -25,6 +25,7 @@ EACH_VECTOR = "UNROLL for (int v = 0; v < VECTORS; v++)"
 BLOCK = "const int64_t block = group * VECTORS + v"  # of output channels, the v-th of the panel
 SCRATCH_BYTES = 192 * 1024  # of a prologue's results, in the second-level cache with some weights beside them
 WIDE = 1 << 10  # pixels in a row, or rows of a matrix, that code for many sizes is made for
+MOST_STREAMS = 4  # of weights that are read side by side
 TASKS_WANTED = 16  # enough pieces for a few threads to share evenly
 
 
@@ -37,7 +38,10 @@ def choose_tile(target: Target, width: int, channels: int) -> tuple[int, int]:
     accumulators = target.tile[0] * target.tile[1]
     blocks = -(-channels // target.vector_length)
     best, least = target.tile, float("inf")
-    for vectors in range(1, min(target.tile[1], blocks) + 1):
+    widest = target.tile[1]
+    if target.panel and width == 1:  # no second pixel needs the weights, so they take no registers
+        widest = min(accumulators, MOST_STREAMS)
+    for vectors in range(1, min(widest, blocks) + 1):
         most = min(width, accumulators // vectors)
         tiles = -(-width // most)
         pixels = -(-width // tiles)
@@ -45,6 +49,36 @@ def choose_tile(target: Target, width: int, channels: int) -> tuple[int, int]:
         if work < least * 0.999:
             best, least = (pixels, vectors), work
     return best
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How a kernel goes through rows of weights, VECTORS vectors each: in a panel of the same width they are one behind
+    the other; with panels of one vector, each vector of the row is in a panel of its own, `steps` rows long."""
+
+    panel: int
+    vectors: int
+    steps: str | int
+
+    @property
+    def apart(self) -> bool:
+        return self.panel < self.vectors
+
+    @property
+    def floats(self) -> str:
+        """Of weights from one row to the next."""
+        return "VLEN" if self.apart else "VECTORS * VLEN"
+
+    def declare(self, kernel: Kernel, channels: int) -> None:
+        """Say where the vectors of a row are; behind the last panel there is, they are that one again."""
+        if self.apart:
+            kernel.line("int64_t stream[VECTORS];")
+            last = f"SOL_CEIL({channels}, VLEN) - 1 - group * VECTORS"
+            kernel.line(f"{EACH_VECTOR} stream[v] = sol_min(v, {last}) * {times(self.steps, 'VLEN')};")
+
+    @property
+    def load(self) -> str:
+        return f"{EACH_VECTOR} row[v] = vf_load(w + {'stream[v]' if self.apart else 'v * VLEN'});"
 
 
 @dataclass
@@ -94,6 +128,8 @@ class _Matrix:
         if self.groups > 1:  # a panel of weights lies within one group
             blocks = self.channels // self.groups // target.vector_length or 1
             self.vectors = max(v for v in range(1, self.vectors + 1) if blocks % v == 0)
+        self.weights = Rows(target.panel or self.vectors, self.vectors, self.weight.type.size // self.channels)
+        self.shared = target.panel is not None
         self.chunk_rows = self._rows_of_chunk() if self.prologue else 0
 
     def emit(self) -> Kernel:
@@ -101,14 +137,16 @@ class _Matrix:
         reduction = self._convolution() if self.image else self._linear()
         if not self.prologue:
             k.buffer(self.x)
-        weights = k.buffer(self.weight, Panels(self.vectors, self.image and self.x.layout.blocked))
+        weights = k.buffer(self.weight, Panels(self.weights.panel, self.image and self.x.layout.blocked))
+        if self.shared:  # buffers come in an order that does not depend on the register tile
+            k.buffer(self._stored)
         self._constants(reduction)
         self._task()
         if self.prologue:
             self._fill_chunk()
             k.open("for (int64_t group = 0; group < GROUPS; group++)")
-        rows = self.weight.type.size // self.channels
-        k.line(f"const float *const weights = {weights} + group * {rows} * VECTORS * VLEN;")
+        k.line(f"const float *const weights = {weights} + group * {self.weights.steps} * VECTORS * VLEN;")
+        self.weights.declare(k, self.channels)
         self._lanes_and_bias()
         if self.pool is not None:
             k.line("vf sum[VECTORS];")
@@ -303,7 +341,7 @@ class _Matrix:
         k.line("vf acc[PIXELS][VECTORS];")
         self._start()
         k.line(f"const float *const input = {self._input_address()};")
-        skipped = " + " + times("c0 * VECTORS * VLEN", reduction.outer_weights) if self._in_chunks else ""
+        skipped = " + " + times("c0", self.weights.floats, reduction.outer_weights) if self._in_chunks else ""
         k.line(f"const float *w = weights{skipped};")
         loops = [("c", reduction.outer, reduction.outer_step), *reduction.inner]
         for name, count, _ in loops:
@@ -311,11 +349,11 @@ class _Matrix:
             k.open(f"for (int64_t {name} = {first}; {name} < {end}; {name}++)")
         k.line(f"const float *const in = input + {plus(*(times(name, step) for name, _, step in loops))};")
         k.line("vf row[VECTORS];")
-        k.line(f"{EACH_VECTOR} row[v] = vf_load(w + v * VLEN);")
+        k.line(self.weights.load)
         k.line(EACH_PIXEL)
         k.line(f"    {EACH_VECTOR}")
         k.line(f"        acc[p][v] = vf_axpy(in[{times('p', reduction.stride)}], row[v], acc[p][v]);")
-        k.line("w += VECTORS * VLEN;")
+        k.line(f"w += {self.weights.floats};")
         for _ in loops:
             k.close()
 

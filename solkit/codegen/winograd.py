@@ -11,7 +11,7 @@ from math import prod
 from solkit.clusters import Cluster
 from solkit.codegen.elementwise import Chain, Pixel
 from solkit.codegen.kernel import Kernel, Panels, plane, plus, rows_and_columns, times, zero_halo
-from solkit.codegen.matrix import EACH_PIXEL, EACH_VECTOR, WIDE, choose_tile
+from solkit.codegen.matrix import EACH_PIXEL, EACH_VECTOR, WIDE, Rows, choose_tile
 from solkit.ops import TABLE, Kind
 from solkit.ops.operator import pair
 from solkit.target import Target
@@ -55,6 +55,7 @@ class _Winograd:
         wide = max(self.band, WIDE) if self.node.output.varying else self.band
         _, self.vectors = choose_tile(target, max(wide, 1), self.channels)
         self.vectors = min(self.vectors, target.tile[1])
+        self.weights = Rows(target.panel or self.vectors, self.vectors, f"SIDE * SIDE * {self.inputs}")
         accumulators = prod(target.tile)
         room = max(1, PRODUCT_BYTES // (4 * self.side**2 * self.vectors * target.vector_length))
         # Two chunks of a band are work for two threads even where there is one panel of channels.
@@ -69,7 +70,7 @@ class _Winograd:
         k = self.kernel
         k.headers.append("winograd.h")
         k.rounds = 2 * self.bands
-        x, weights = k.buffer(self.x), k.buffer(self.weight, Panels(self.vectors, False, self.size))
+        x, weights = k.buffer(self.x), k.buffer(self.weight, Panels(self.weights.panel, False, self.size))
         space = k.workspace("transformed", (1, self.inputs, self.side**2, self.band))
         k.constant("SIDE", self.side, "of a tile of the input")
         k.constant("TILES", self.tiles, "of all images")
@@ -149,7 +150,10 @@ class _Winograd:
         k.line("if (count <= 0) return;")
         k.line("float products[SIDE * SIDE * CHUNK * VECTORS * VLEN] __attribute__((aligned(64)));")
         k.open("for (int64_t point = 0; point < SIDE * SIDE; point++)")
+        self.weights.declare(k, self.channels)
         step = f"((group * SIDE * SIDE + point) * {self.inputs}) * VECTORS * VLEN"
+        if self.weights.apart:
+            step = f"(group * VECTORS * SIDE * SIDE + point) * {self.inputs} * VLEN"
         k.line(f"const float *const panel = {weights} + {step};")
         k.open("for (int64_t t = 0; t < count; t += PIXELS)")
         k.line("vf acc[PIXELS][VECTORS];")
@@ -164,10 +168,10 @@ class _Winograd:
         k.line(f"const int64_t lanes = sol_min(VLEN, {self.inputs} - c * VLEN);")
         k.open("for (int64_t lane = 0; lane < lanes; lane++)")
         k.line("vf row[VECTORS];")
-        k.line(f"{EACH_VECTOR} row[v] = vf_load(w + v * VLEN);")
+        k.line(self.weights.load)
         k.line(EACH_PIXEL)
         k.line(f"    {EACH_VECTOR} acc[p][v] = vf_axpy(in[p * VLEN + lane], row[v], acc[p][v]);")
-        k.line("w += VECTORS * VLEN;")
+        k.line(f"w += {self.weights.floats};")
         k.close()
         k.close()
         k.line("float *const to = products + (point * CHUNK + t) * VECTORS * VLEN;")

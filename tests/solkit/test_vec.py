@@ -5,7 +5,7 @@ import ctypes
 import numpy as np
 import pytest
 
-from solkit.target import host
+from solkit.target import X86_LEVELS, Target, host
 from solkit.toolchain import FLAGS, cross_compiler, find_compiler, kernels
 
 SOURCE = """
@@ -30,12 +30,14 @@ void scatter(const float *x, float *z, long stride, int n) { vf_scatter(z, strid
 const int lanes = VLEN;
 """
 
-# Machines below this one, which its processor runs too; and both families of compilers.
+# Machines below this one, which its processor runs too; both families of compilers; and vectors of several registers.
 LEVELS = {
     "native": (find_compiler, "native"),
     "native zig": (cross_compiler, "native"),
     "AVX2": (find_compiler, "haswell"),
     "SSE2": (find_compiler, "x86-64"),
+    **{f"{level.name}, 16 lanes": (find_compiler, level) for level in X86_LEVELS[1:]},
+    **{f"{level.name}, 16 lanes, zig": (cross_compiler, level) for level in X86_LEVELS[1:]},
 }
 
 
@@ -44,13 +46,17 @@ def machine(request, tmp_path_factory):
     find, level = LEVELS[request.param]
     if level != "native" and not host().name.startswith("x86-64"):
         pytest.skip("an x86-64 machine, which this one is not")
-    if level == "haswell" and "avx2" not in host().features:
+    needed = level.features if isinstance(level, Target) else ("avx2",) if level == "haswell" else ()
+    if not set(needed) <= set(host().features):
         pytest.skip("this processor has no AVX2")
     compiler = find()
-    flag = f"-mcpu={level.replace('-', '_')}" if compiler.family == "zig" else f"-march={level}"
+    if isinstance(level, Target):
+        flags = compiler.flags(level)
+    else:
+        flags = (f"-mcpu={level.replace('-', '_')}" if compiler.family == "zig" else f"-march={level}",)
     folder = tmp_path_factory.mktemp("vec")
     (folder / "vec.c").write_text(SOURCE)
-    compiler.run(*FLAGS, flag, "-fPIC", "-shared", f"-I{kernels()}", folder / "vec.c", "-o", folder / "vec.so")
+    compiler.run(*FLAGS, *flags, "-fPIC", "-shared", f"-I{kernels()}", folder / "vec.c", "-o", folder / "vec.so")
     library = ctypes.CDLL(str(folder / "vec.so"))
     library.sum.restype = ctypes.c_float
     return library
