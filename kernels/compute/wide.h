@@ -21,7 +21,9 @@ VF_INLINE vf vf_load(const float *p) {
     return v;
 }
 VF_INLINE void vf_store(float *p, vf v) { EACH_PART vh_store(p + k * VH, v.part[k]); }
-/* Lanes of the k-th part among the first n; `& (VH - 1)` tells the compiler that a part with fewer has no more than that. */
+
+/* So many of the first n lanes are in the k-th part or behind it. Where they are fewer than a part has, `& (VH - 1)`
+ * tells the compiler that. */
 #define SOL_LEFT(n) ((n) - k * VH)
 
 VF_INLINE vf vf_load_n(const float *p, int n) {
@@ -40,7 +42,7 @@ VF_INLINE void vf_store_n(float *p, vf v, int n) {
 }
 
 /* The functions that do the same to each part: NAME, what it takes, and the part of each that vh_NAME takes. */
-#define SOL_LIFT(NAME, TAKES, ...)                                                                                      \
+#define SOL_LIFT(NAME, TAKES, ...)                                                                                     \
     VF_INLINE vf vf_##NAME TAKES {                                                                                     \
         vf made;                                                                                                       \
         EACH_PART made.part[k] = vh_##NAME(__VA_ARGS__);                                                               \

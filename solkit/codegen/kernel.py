@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from solkit.ir import BLOCKED, PLAIN, TensorType, Value
 
 Buffer = tuple[Value, "Panels | None"]
+EACH_VECTOR = "UNROLL for (int v = 0; v < VECTORS; v++)"
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,36 @@ class Kernel:
         text += [f"const int64_t {name}_tasks = TASKS;", ""]
         text += [f"void {name}(float *const *b, int64_t task) {{", *self.lines, "}", ""]
         return "\n".join(text)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How a kernel goes through rows of weights, VECTORS vectors each: in a panel of the same width they are one behind
+    the other; with panels of one vector, each vector of the row is in a panel of its own, `steps` rows long."""
+
+    panel: int
+    vectors: int
+    steps: str | int
+
+    @property
+    def apart(self) -> bool:
+        return self.panel < self.vectors
+
+    @property
+    def floats(self) -> str:
+        """Of weights from one row to the next."""
+        return "VLEN" if self.apart else "VECTORS * VLEN"
+
+    def declare(self, kernel: Kernel, channels: int) -> None:
+        """Say where the vectors of a row are; behind the last panel there is, they are that one again."""
+        if self.apart:
+            kernel.line("int64_t stream[VECTORS];")
+            last = f"SOL_CEIL({channels}, VLEN) - 1 - group * VECTORS"
+            kernel.line(f"{EACH_VECTOR} stream[v] = sol_min(v, {last}) * {times(self.steps, 'VLEN')};")
+
+    @property
+    def load(self) -> str:
+        return f"{EACH_VECTOR} row[v] = vf_load(w + {'stream[v]' if self.apart else 'v * VLEN'});"
 
 
 def plus(*terms: str | int) -> str:

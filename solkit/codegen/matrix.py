@@ -13,7 +13,7 @@ from math import prod
 
 from solkit.clusters import CHUNK_BYTES, Cluster
 from solkit.codegen.elementwise import Chain, Pixel, Place, Row
-from solkit.codegen.kernel import Kernel, Panels, plane, plus, rows_and_columns, times, zero_halo
+from solkit.codegen.kernel import EACH_VECTOR, Kernel, Panels, Rows, plane, plus, rows_and_columns, times, zero_halo
 from solkit.codegen.loops import Destination, emit_row
 from solkit.ir import Value
 from solkit.ops import TABLE, Kind
@@ -21,7 +21,6 @@ from solkit.ops.operator import pair
 from solkit.target import Target
 
 EACH_PIXEL = "UNROLL for (int p = 0; p < PIXELS; p++)"
-EACH_VECTOR = "UNROLL for (int v = 0; v < VECTORS; v++)"
 BLOCK = "const int64_t block = group * VECTORS + v"  # of output channels, the v-th of the panel
 SCRATCH_BYTES = 192 * 1024  # of a prologue's results, in the second-level cache with some weights beside them
 WIDE = 1 << 10  # pixels in a row, or rows of a matrix, that code for many sizes is made for
@@ -49,36 +48,6 @@ def choose_tile(target: Target, width: int, channels: int) -> tuple[int, int]:
         if work < least * 0.999:
             best, least = (pixels, vectors), work
     return best
-
-
-@dataclass(frozen=True)
-class Rows:
-    """How a kernel goes through rows of weights, VECTORS vectors each: in a panel of the same width they are one behind
-    the other; with panels of one vector, each vector of the row is in a panel of its own, `steps` rows long."""
-
-    panel: int
-    vectors: int
-    steps: str | int
-
-    @property
-    def apart(self) -> bool:
-        return self.panel < self.vectors
-
-    @property
-    def floats(self) -> str:
-        """Of weights from one row to the next."""
-        return "VLEN" if self.apart else "VECTORS * VLEN"
-
-    def declare(self, kernel: Kernel, channels: int) -> None:
-        """Say where the vectors of a row are; behind the last panel there is, they are that one again."""
-        if self.apart:
-            kernel.line("int64_t stream[VECTORS];")
-            last = f"SOL_CEIL({channels}, VLEN) - 1 - group * VECTORS"
-            kernel.line(f"{EACH_VECTOR} stream[v] = sol_min(v, {last}) * {times(self.steps, 'VLEN')};")
-
-    @property
-    def load(self) -> str:
-        return f"{EACH_VECTOR} row[v] = vf_load(w + {'stream[v]' if self.apart else 'v * VLEN'});"
 
 
 @dataclass

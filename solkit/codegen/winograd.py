@@ -10,8 +10,8 @@ from math import prod
 
 from solkit.clusters import Cluster
 from solkit.codegen.elementwise import Chain, Pixel
-from solkit.codegen.kernel import Kernel, Panels, plane, plus, rows_and_columns, times, zero_halo
-from solkit.codegen.matrix import EACH_PIXEL, EACH_VECTOR, WIDE, Rows, choose_tile
+from solkit.codegen.kernel import Kernel, Panels, Rows, plane, plus, rows_and_columns, times, zero_halo
+from solkit.codegen.matrix import EACH_PIXEL, EACH_VECTOR, WIDE, choose_tile
 from solkit.ops import TABLE, Kind
 from solkit.ops.operator import pair
 from solkit.target import Target

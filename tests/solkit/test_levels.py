@@ -3,6 +3,7 @@
 import copy
 import itertools
 import re
+from math import prod
 
 import levels
 import pytest
@@ -14,6 +15,7 @@ from torch.utils import _pytree as pytree
 
 from labs.zoo import NETWORKS, deck3, mlp, resnet18
 from labs.zoo.bert import BERT
+from solkit.codegen.matrix import choose_tile
 from solkit.codegen.winograd import ALGORITHMS
 from solkit.target import VE, X86_LEVELS, Target, host
 from solkit.toolchain import cross_compiler, emit_assembly, find_compiler
@@ -183,6 +185,15 @@ def test_the_tile_of_two_registers_a_vector_stays_in_registers(compiler, monkeyp
     assert len(adds) == 12
     assert not stores
     assert not any("(%rsp)" in line and "ymm" in line for line in inner)
+
+
+@pytest.mark.parametrize("level", X86_LEVELS, **IDS)
+@pytest.mark.parametrize("width", [1, 2, 7, 28, 1000])
+@pytest.mark.parametrize("channels", [1, 40, 1000])
+def test_the_tile_fits_the_registers(level, width, channels):
+    pixels, vectors = choose_tile(level, width, channels)
+    assert pixels * vectors <= prod(level.tile)
+    assert width == 1 or vectors <= level.tile[1]
 
 
 def test_a_host_keeps_its_own_panels():
