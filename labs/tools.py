@@ -18,6 +18,9 @@ TOOLS = {
     "chromium": Tool(
         ("chromium", "chromium-browser", "google-chrome"), "tests in a browser", "sudo apt-get install chromium"
     ),
+    "cmake": Tool(("cmake",), "building deployed sources with CMake", "sudo apt-get install cmake"),
+    "gcc": Tool(("gcc",), "building deployed sources with GCC", "sudo apt-get install gcc"),
+    "g++": Tool(("g++",), "calling a deployed network from C++", "sudo apt-get install g++"),
     "mpi": Tool(("mpiexec", "mpirun"), "more than one process", f"{sys.executable} -m pip install mpi4py mpich"),
     "qemu": Tool(
         ("qemu-aarch64-static", "qemu-aarch64"),
@@ -25,6 +28,7 @@ TOOLS = {
         "sudo apt-get install qemu-user-static libc6-arm64-cross",
     ),
     "slurm": Tool(("sbatch",), "jobs on a cluster", "log in to a cluster that has Slurm; a laptop needs none"),
+    "valgrind": Tool(("valgrind",), "looking for wrong uses of memory", "sudo apt-get install valgrind"),
 }
 
 

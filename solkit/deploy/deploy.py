@@ -1,6 +1,6 @@
 """`sol.deploy`: from a model to a folder with a library that needs no framework."""
 
-import importlib.util
+import _ctypes
 import inspect
 import os
 import platform
@@ -286,15 +286,16 @@ def _verify(library: Path, made: Folder, model: torch.nn.Module, example: Exampl
     """Compare the library with PyTorch on the example inputs, through example.py as users would."""
     if not config["verify"]:
         return
-    spec = importlib.util.spec_from_file_location("deployed_example", library.parent / "example.py")
-    module = importlib.util.module_from_spec(spec)
-    exec(compile((library.parent / "example.py").read_text(), "example.py", "exec"), module.__dict__)
+    scope = {"__name__": "example", "__file__": str(library.parent / "example.py")}
+    exec(compile((library.parent / "example.py").read_text(), "example.py", "exec"), scope)
     given = [item for item in pytree.tree_leaves((example.args, example.kwargs)) if isinstance(item, torch.Tensor)]
-    network = module.Network(library)
+    network = scope["Network"](library)
     try:
         ours = network(*(_array(tensor) for tensor in given))
     finally:
         network.close()
+        # The folder gets another name, by which the loader would find this library again with the name it has now.
+        _ctypes.dlclose(network._library._handle)
     with torch.no_grad(), evaluating(model):
         theirs = [
             item

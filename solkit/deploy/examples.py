@@ -18,10 +18,11 @@ def c_example(name: str, files: str, inputs: Sequence[Tensor], outputs: Sequence
  *
 {shapes}
  *
- *   ./example                     a call on a ramp of numbers, and how long it takes
+ *   ./example
+ *       calls it on a ramp of numbers, and says how long that takes
  *   ./example {" ".join(f"{tensor.name}.bin" for tensor in inputs)}
- *                                 the same on raw arrays from files, one for each input; outputs are written to
- *                                 {", ".join(f"{tensor.name}.out" for tensor in outputs)}
+ *       calls it once on raw arrays from files, one for each input, and writes the outputs to files:
+ *       {" ".join(f"{tensor.name}.out" for tensor in outputs)}
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +71,7 @@ int main(int count, char **arguments) {{
     {sizes}
     void *arrays[INPUTS + OUTPUTS];
     double times[CALLS];
+    const int calls = count == 1 ? CALLS : 1;
     int status = 1;
     if (count != 1 && count != 1 + INPUTS) {{
         fprintf(stderr, "usage: %s [a file for each of the %d inputs]\\n", arguments[0], INPUTS);
@@ -91,7 +93,7 @@ int main(int count, char **arguments) {{
         else if (!read_file(arguments[1 + i], arrays[i], {name}_input_bytes(i, sizes)))
             goto end;
     }}
-    for (int i = 0; i < CALLS; i++) {{
+    for (int i = 0; i < calls; i++) {{
         const double start = milliseconds();
         if ({name}(context, {_cast_all(passed, inputs, outputs)})) {{
             fprintf(stderr, "%s\\n", {name}_message(context));
@@ -99,8 +101,8 @@ int main(int count, char **arguments) {{
         }}
         times[i] = milliseconds() - start;
     }}
-    qsort(times, CALLS, sizeof *times, shorter);
-    printf("%s: %.3f ms, the median of %d calls\\n", {name}_instructions(context), times[CALLS / 2], CALLS);
+    qsort(times, (size_t)calls, sizeof *times, shorter);
+    printf("%s: %.3f ms, the median of %d\\n", {name}_instructions(context), times[calls / 2], calls);
     status = 0;
     for (int i = 0; i < OUTPUTS; i++) {{
         const {name}_tensor *tensor = {name}_output(i);

@@ -99,6 +99,8 @@ class Folder:
     def _write_sources(self, folder: Path) -> list[tuple[str, Level | None]]:
         """All C files; each with the level it is compiled for, None for any processor."""
         (folder / "kernels").mkdir()
+        runtime = folder / "runtime"
+        runtime.mkdir()
         jobs: list[tuple[str, Level | None]] = []
         for function, texts in self.network.sources.items():
             several = len(texts) > 1
@@ -106,13 +108,13 @@ class Folder:
                 file = f"kernels/{function}_{level.mark}.c" if several else f"kernels/{function}.c"
                 jobs.append((file, level))
                 (folder / file).write_text(self._kernel(function, text))
-        (folder / "names.h").write_text(source.names(self.name, self.network.sources))
-        (folder / "clusters.c").write_text(source.clusters(self.network))
-        jobs += [("clusters.c", level) for level in self._levels]
+        (runtime / "names.h").write_text(source.names(self.name, self.network.sources))
+        (runtime / "clusters.c").write_text(source.clusters(self.network))
+        jobs += [("runtime/clusters.c", level) for level in self._levels]
         digest = self.network.digest((self.name, source.clusters(self.network), self._header()))
         levels = [(level.target.name, level.mark, level.condition) for level in self._levels]
         (folder / f"{self.files}.h").write_text(self._header())
-        (folder / f"{self.files}.c").write_text(
+        (runtime / "network.c").write_text(
             source.main(
                 self.name,
                 self.files,
@@ -125,14 +127,14 @@ class Folder:
                 self.embedded,
             )
         )
-        jobs.append((f"{self.files}.c", None))
+        jobs.append(("runtime/network.c", None))
         self._write_weights(folder / f"{self.files}.weights", digest)
         if self.embedded:
             text = WEIGHTS.format(name=self.name, files=self.files, header=HEADER)
-            (folder / "weights.S").write_text(text)
-            jobs.append(("weights.S", None))
+            (runtime / "weights.S").write_text(text)
+            jobs.append(("runtime/weights.S", None))
         for name in HEADERS:
-            shutil.copyfile(kernels() / name, folder / name)
+            shutil.copyfile(kernels() / name, runtime / name)
         return jobs
 
     def _kernel(self, function: str, text: str) -> str:

@@ -18,8 +18,7 @@ LIBRARIES = "-lpthread -lm -ldl"
 
 
 def _flags(level: Level) -> str:
-    own = [flag for flag in level.target.flags if flag != "-ffreestanding"]
-    return " ".join([*own, f"-DSOL_LEVEL={level.mark}"])
+    return " ".join([*level.target.flags, f"-DSOL_LEVEL={level.mark}"])
 
 
 def example_makefile(files: str, where: device, library: str) -> str:
@@ -51,11 +50,11 @@ def makefile(files: str, where: device, levels: Sequence[Level], sources: Sequen
     """
     common = [file for file, level in sources if level is None]
     lines = [f"# Builds lib{files}.so, lib{files}.a and the example: make -j", _TOOLS[where].rstrip()]
-    lines += [f"FLAGS = {' '.join(FLAGS)} -fPIC -fvisibility=hidden -I.", ""]
+    lines += [f"FLAGS = {' '.join(FLAGS)} -fPIC -fvisibility=hidden -I. -Iruntime", ""]
     objects = [f"build/{file.rpartition('.')[0]}.o" for file in common]
     for level in levels:
         lines.append(f"FLAGS_{level.mark} = {_flags(level)}")
-        lines.append(f"KERNELS_{level.mark} = clusters \\")
+        lines.append(f"KERNELS_{level.mark} = runtime/clusters \\")
         lines += [f"    {name} \\" for name in _kernels(level, sources)]
         lines.append("")
         objects.append(f"$(KERNELS_{level.mark}:%=build/{level.mark}/%.o)")
@@ -65,7 +64,7 @@ def makefile(files: str, where: device, levels: Sequence[Level], sources: Sequen
     lines += [f"example: build/example.o lib{files}.a", f"\t$(LINK) -o $@ $^ {LIBRARIES}", ""]
     lines += ["build/example.o: example.c", "\t@mkdir -p $(@D)", "\t$(CC) -O2 -Wall -Wextra -c $< -o $@", ""]
     for file in common:
-        weights = f" {files}.weights" if file == "weights.S" else ""
+        weights = f" {files}.weights" if file == "runtime/weights.S" else ""
         base = f"$(FLAGS) $(FLAGS_{levels[-1].mark})"
         lines += [f"build/{file.rpartition('.')[0]}.o: {file}{weights}", "\t@mkdir -p $(@D)"]
         lines += [f"\t$(CC) {base} -c $< -o $@", ""]
@@ -86,22 +85,22 @@ def cmake(files: str, levels: Sequence[Level], sources: Sequence[tuple[str, Leve
         "set(CMAKE_C_STANDARD 11)",
         "set(CMAKE_C_VISIBILITY_PRESET hidden)",
         "set(CMAKE_POSITION_INDEPENDENT_CODE ON)",
-        "include_directories(${CMAKE_CURRENT_SOURCE_DIR})",
+        "include_directories(${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/runtime)",
         f"add_compile_options({flags})",
         "find_package(Threads REQUIRED)",
         "",
     ]
     objects = []
     for level in levels:
-        lines.append(f"add_library({level.mark} OBJECT clusters.c")
+        lines.append(f"add_library({level.mark} OBJECT runtime/clusters.c")
         lines += [f"    {name}.c" for name in _kernels(level, sources)]
         lines[-1] += ")"
         lines.append(f"target_compile_options({level.mark} PRIVATE {_flags(level)})")
         objects.append(f"$<TARGET_OBJECTS:{level.mark}>")
     lines += ["", f"add_library({files} {common} {' '.join(objects)})"]
     lines.append(f"target_compile_options({files} PRIVATE {_flags(levels[-1])})")
-    if "weights.S" in common:
-        lines.append("set_source_files_properties(weights.S PROPERTIES OBJECT_DEPENDS")
+    if "runtime/weights.S" in common:
+        lines.append("set_source_files_properties(runtime/weights.S PROPERTIES OBJECT_DEPENDS")
         lines.append(f'    "${{CMAKE_CURRENT_SOURCE_DIR}}/{files}.weights")')
     lines.append(f"target_include_directories({files} INTERFACE ${{CMAKE_CURRENT_SOURCE_DIR}})")
     lines.append(f"target_link_libraries({files} Threads::Threads m ${{CMAKE_DL_LIBS}})")

@@ -101,7 +101,7 @@ def main(
     levels: Sequence[tuple[str, str, str]],
     embedded: bool,
 ) -> str:
-    """NAME.c: tables of the network, and its public functions.
+    """network.c: tables of the network, and its public functions.
 
     Args:
         name: in front of all functions.
@@ -112,7 +112,7 @@ def main(
     lines = [
         f"/* {files}: tables, and the functions of {files}.h. What they do is in network.h. */",
         "#define _GNU_SOURCE",
-        f'#include "{files}.h"',
+        f'#include "../{files}.h"',
         "",
         f"#define SOL_PUBLIC(part) {name}_##part",
         '#include "network.h"',
