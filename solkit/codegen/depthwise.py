@@ -1,6 +1,7 @@
 """Depthwise convolution: each channel by itself, so the lanes never meet, and a row of pixels is a few registers."""
 
 from collections.abc import Callable
+from math import prod
 
 from solkit.codegen.elementwise import Chain, Pixel
 from solkit.codegen.kernel import Kernel, Panels, plane, plus, rows_and_columns, times
@@ -8,6 +9,7 @@ from solkit.ir import Node, Value
 from solkit.ops.operator import pair
 
 MOST_PIXELS = 8  # neighbours computed at once: as many sums hide the latency of the multiply-adds
+OTHERS = 2  # vectors that need registers beside the sums
 
 
 def emit_depthwise(k: Kernel, node: Node, nodes: list[Node], made: Value, store: Callable[[str, str], str]) -> None:
@@ -17,7 +19,8 @@ def emit_depthwise(k: Kernel, node: Node, nodes: list[Node], made: Value, store:
     rows, columns = weight.shape[2:]
     stride, padding, dilation = pair(a["stride"]), pair(a["padding"]), pair(a["dilation"])
     width = made.shape[3]
-    pixels = min(MOST_PIXELS, width) if 3 in made.varying else -(-width // -(-width // MOST_PIXELS))
+    most = min(MOST_PIXELS, max(2, prod(k.target.tile) - OTHERS))
+    pixels = min(most, width) if 3 in made.varying else -(-width // -(-width // most))
     each = f"UNROLL for (int p = 0; p < {pixels}; p++)"
     top, left = x.layout.halo[0] - padding[0], x.layout.halo[1] - padding[1]
     row = times(plus(times("y", stride[0]), top), rows_and_columns(x)[1])

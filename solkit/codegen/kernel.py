@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from solkit.ir import BLOCKED, PLAIN, TensorType, Value
+from solkit.target import Target
 
 Buffer = tuple[Value, "Panels | None"]
 EACH_VECTOR = "UNROLL for (int v = 0; v < VECTORS; v++)"
@@ -32,7 +33,8 @@ class Panels:
 class Kernel:
     """Collects the buffers a cluster reads and writes, and the lines of its function."""
 
-    def __init__(self) -> None:
+    def __init__(self, target: Target | None = None) -> None:
+        self.target = target  # the machine it is for, where its registers matter
         self.buffers: list[Buffer] = []
         self.constants: list[tuple[str, str, str]] = []  # name, C expression, meaning
         self.tables: list[str] = []  # C definitions in front of the function

@@ -16,6 +16,7 @@ from solkit.codegen.kernel import Kernel, plus, zero_halo
 from solkit.ir import Node, Value
 from solkit.ops import TABLE, Kind
 from solkit.ops.operator import pair
+from solkit.target import Target
 
 TASKS_WANTED = 16
 
@@ -31,9 +32,9 @@ class Destination:
         return store(self.address(x), vector, None if self.whole else "lanes")
 
 
-def emit_images(cluster: Cluster) -> Kernel:
+def emit_images(cluster: Cluster, target: Target) -> Kernel:
     """The kernel of a cluster of element-wise operators and at most one window, or of one `channel_map`."""
-    k, out = Kernel(), cluster.output
+    k, out = Kernel(target), cluster.output
     with plane_tasks(k, out):
         open_rows(k, out)
         emit_row(k, cluster.nodes, out, _row_of(k, out))

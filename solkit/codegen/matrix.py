@@ -69,7 +69,7 @@ def emit_matrix(cluster: Cluster, target: Target) -> Kernel:
 
 class _Matrix:
     def __init__(self, cluster: Cluster, target: Target) -> None:
-        self.kernel = Kernel()
+        self.kernel = Kernel(target)
         self.cluster = cluster
         nodes = [node for node in cluster.nodes if node.op != "scalar"]
         place = next(i for i, node in enumerate(nodes) if TABLE[node.op].kind is Kind.DNN)

@@ -87,7 +87,7 @@ def emit(cluster: Cluster, target: Target) -> Kernel:
     if Kind.LAYOUT in kinds:
         return emit_move(cluster)
     if Kind.WINDOW in kinds or cluster.output.layout.blocked:
-        return emit_images(cluster)
+        return emit_images(cluster, target)
     return emit_rows(cluster)
 
 

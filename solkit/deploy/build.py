@@ -49,7 +49,8 @@ def compile_all(
         file, level = job
         made = out / f"{Path(file).stem}_{level.mark if level else 'plain'}.o"
         # The directive .incbin looks in the folder of the call and in those of -I.
-        compiler.run(*flags_of(level or plain, compiler), f"-I{folder}", f"-I{folder / 'runtime'}", "-c", folder / file, "-o", made)
+        where = (f"-I{folder}", f"-I{folder / 'runtime'}")
+        compiler.run(*flags_of(level or plain, compiler), *where, "-c", folder / file, "-o", made)
         return made
 
     with ThreadPoolExecutor(min(len(jobs), os.cpu_count() or 1)) as pool:

@@ -1,7 +1,6 @@
 """`sol.deploy`: from a model to a folder with a library that needs no framework."""
 
 import _ctypes
-import inspect
 import os
 import platform
 import re
@@ -20,14 +19,13 @@ from solkit.codegen.program import implementations
 from solkit.config import config
 from solkit.deploy.devices import LEVELS, deployment, device
 from solkit.deploy.folder import Folder
-from solkit.deploy.header import DTYPES
 from solkit.deploy.network import Network, Tensor
+from solkit.deploy.tensors import KEYWORDS, tensors_of
 from solkit.errors import DeployError, ModelError, NumericsError
 from solkit.example import Example, example_of
 from solkit.frontend.modes import evaluating
 from solkit.inputs import Signature, normalize
 from solkit.ir import Graph
-from solkit.ir.serialize import Ref
 from solkit.module import SolModule
 from solkit.optimize import capture_graph, close, is_onnx
 from solkit.progress import stage
@@ -36,12 +34,6 @@ from solkit.target import host
 
 if TYPE_CHECKING:
     import onnx
-
-MOST_ARRAYS, MOST_DIMS = 64, 8  # of network.h and the header
-RESERVED = {"context", "batch", "given", "made"}  # names of the function itself
-KEYWORDS = set(
-    ["alignas", "alignof", "and", "asm", "auto", "bool", "break", "case", "catch", "char", "class", "const", "continue", "default", "delete", "do", "double", "else", "enum", "explicit", "export", "extern", "false", "float", "for", "friend", "goto", "if", "inline", "int", "long", "mutable", "namespace", "new", "not", "operator", "or", "private", "protected", "public", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "template", "this", "throw", "true", "try", "typedef", "typename", "union", "unsigned", "using", "virtual", "void", "volatile", "while", "xor"]
-)
 
 
 def deploy(
@@ -60,8 +52,8 @@ def deploy(
 ) -> Path:
     """Write a folder with a trained network as a library for C, C++ and whatever else calls C.
 
-    Weights are those of now, the model in evaluation mode. Everything in the folder is made for it: README.md says what is
-    there. A library for this machine has been compared with PyTorch before it is handed out.
+    Weights are those of now, the model in evaluation mode. README.md in the folder says what is there. A library for
+    this machine has been compared with PyTorch before it is handed out.
 
     Args:
         model: a module, one that `sol.optimize` made, or an ONNX model.
@@ -117,7 +109,7 @@ def _check_names(lib_name: str, func_name: str, weights: str) -> None:
         raise DeployError(f'weights is "embedded" or "file", not {weights!r}')
 
 
-# -- what is called -----------------------------------------------------------------------------------------------------
+# -- what is called ---------------------------------------------------------------------------------------------------
 
 
 def _call(model: Any, inputs: Any, vdims: Any) -> tuple[torch.nn.Module, tuple, dict, "list[list[str]] | None", Any]:
@@ -134,8 +126,8 @@ def _call(model: Any, inputs: Any, vdims: Any) -> tuple[torch.nn.Module, tuple, 
         module, given, vdims = example_call(module.with_decided({}), args, kwargs, vdims)
         if module.decided:
             raise DeployError(
-                f"the numbers of the inputs {', '.join(module.decided)} decide shapes, and a deployed network has fixed "
-                "ones: make them initializers of the model"
+                f"the numbers of the inputs {', '.join(module.decided)} decide shapes, and a deployed network has "
+                "fixed ones: make them initializers of the model"
             )
         return module, tuple(given), {}, [module.inputs, module.outputs], vdims
     if not isinstance(model, torch.nn.Module):
@@ -163,7 +155,7 @@ def _network(
             parameters = {name: find_tensor(model, name) for name in graph.parameters}
             network.add(batch, graph, parts, parameters)
         if tensors is None:
-            tensors = _tensors(graph, model, (args, kwargs), tree, results, titles, example)
+            tensors = tensors_of(graph, model, (args, kwargs), tree, results, titles, example)
     network.close()
     return network, tensors
 
@@ -195,71 +187,7 @@ def _clusters(graph: Graph, model: torch.nn.Module, where: device) -> list[Clust
     return parts
 
 
-# -- inputs and outputs -------------------------------------------------------------------------------------------------
-
-
-def _tensors(
-    graph: Graph, model: torch.nn.Module, call: Any, tree: Any, results: list, titles: Any, example: Example
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Inputs and outputs in the order of the graph, each with a name that C can have."""
-    places, _ = pytree.tree_flatten_with_path(call)
-    given = [(path, i) for i, (path, item) in enumerate(places) if isinstance(item, torch.Tensor)]
-    names = titles[0] if titles else [_named(model, path) for path, _ in given]
-    batched = [bool(example.batch) and example.batched[i] for _, i in given]
-    taken: set[str] = set(RESERVED)
-    inputs = [
-        Tensor(_in_c(name, taken), value.type.dtype, value.shape, is_batch)
-        for name, value, is_batch in zip(names, graph.inputs, batched, strict=True)
-    ]
-    found = pytree.tree_flatten_with_path(pytree.tree_unflatten(results, tree))[0]
-    shown = dict.fromkeys(range(len(graph.outputs)), "output")
-    for number, (path, item) in enumerate(found):
-        if isinstance(item, Ref):
-            keys = "_".join(_key(key) for key in path)
-            shown[int(item)] = titles[1][number] if titles else f"output_{keys}" if keys else "output"
-    outputs = [
-        Tensor(_in_c(shown[number], taken), value.type.dtype, value.shape, bool(example.batch))
-        for number, value in enumerate(graph.outputs)
-    ]
-    for tensor in (*inputs, *outputs):
-        if tensor.dtype not in DTYPES or len(tensor.shape) > MOST_DIMS:
-            raise DeployError(
-                f"{tensor.name!r} is {tensor.dtype} of {len(tensor.shape)} dimensions, which C code cannot take"
-            )
-    if max(len(inputs), len(outputs)) > MOST_ARRAYS:
-        raise DeployError(f"{len(inputs)} inputs and {len(outputs)} outputs: there may be {MOST_ARRAYS} of each")
-    return inputs, outputs
-
-
-def _named(model: torch.nn.Module, path: Sequence[Any]) -> str:
-    """An argument of `forward`, with the keys inside it if it is nested."""
-    where, key, *inner = path  # of (args, kwargs)
-    name = _key(key)
-    if _key(where) == "0":
-        try:
-            parameters = list(inspect.signature(model.forward).parameters.values())
-        except ValueError:
-            parameters = []
-        index = int(name)
-        plain = index < len(parameters) and parameters[index].kind is not inspect.Parameter.VAR_POSITIONAL
-        name = parameters[index].name if plain else f"input_{index}"
-    return "_".join([name, *map(_key, inner)])
-
-
-def _key(key: Any) -> str:
-    return str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key))))
-
-
-def _in_c(name: str, taken: set[str]) -> str:
-    """`name` as C can have it, and unlike those taken."""
-    made = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "tensor"
-    made = f"tensor_{made}" if made[0].isdigit() or made in KEYWORDS or made in RESERVED else made
-    found = next(n for n in (made, *(f"{made}_{i}" for i in range(2, len(taken) + 3))) if n not in taken)
-    taken.add(found)
-    return found
-
-
-# -- the folder ---------------------------------------------------------------------------------------------------------
+# -- the folder -------------------------------------------------------------------------------------------------------
 
 
 def _write(made: Folder, folder: Path, force: bool, check: Callable[[Path], None]) -> None:
@@ -305,8 +233,8 @@ def _verify(library: Path, made: Folder, model: torch.nn.Module, example: Exampl
     for tensor, mine, yours in zip(made.outputs, ours, theirs, strict=True):
         if not close(torch.from_numpy(mine).view(yours.dtype), yours):
             raise NumericsError(
-                f"the output {tensor.name!r} of the deployed {type(model).__name__} does not agree with PyTorch; this is "
-                "a bug in solkit. sol.config['verify'] = False writes the folder all the same"
+                f"the output {tensor.name!r} of the deployed {type(model).__name__} does not agree with PyTorch; this "
+                "is a bug in solkit. sol.config['verify'] = False writes the folder all the same"
             )
 
 

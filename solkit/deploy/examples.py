@@ -151,7 +151,12 @@ DTYPES = ("f4", "f8", "f2", "u2", "i1", "i2", "i4", "i8", "u1", "?")  # bfloat16
 
 
 class _Tensor(ctypes.Structure):
-    _fields_ = [("name", ctypes.c_char_p), ("dtype", ctypes.c_int), ("rank", ctypes.c_int), ("dims", ctypes.c_int64 * 8)]
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("dtype", ctypes.c_int),
+        ("rank", ctypes.c_int),
+        ("dims", ctypes.c_int64 * 8),
+    ]
 
 
 class _Options(ctypes.Structure):
@@ -207,7 +212,7 @@ class Network:
                 shape[0] = batch = len(array)
             if list(array.shape) != shape or array.dtype != DTYPES[tensor.dtype]:
                 wanted = f"{{np.dtype(DTYPES[tensor.dtype])}} {{shape}}"
-                raise ValueError(f"{{tensor.name.decode()}} is {{array.dtype}} {{list(array.shape)}} and not {{wanted}}")
+                raise ValueError(f"{{tensor.name.decode()}} is {{array.dtype}} {{list(array.shape)}}, not {{wanted}}")
             given.append(array)
         made = []
         for tensor in self.outputs:

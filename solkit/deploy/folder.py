@@ -188,8 +188,8 @@ class Folder:
         if not self.embedded:
             weights = (
                 f"Weights are in `{self.files}.weights`, which is looked for beside the library (or the program it is "
-                f"linked into) and mapped, not copied; `{self.name}_open` takes another path. It must not be written to "
-                "while a context is open."
+                f"linked into) and mapped, not copied; `{self.name}_open` takes another path. It must not be written "
+                "to while a context is open."
             )
         levels = ", ".join(level.target.name for level in self._levels)
         chosen = " The best that the processor has is chosen when a context is opened." if len(self._levels) > 1 else ""

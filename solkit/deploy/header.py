@@ -105,11 +105,12 @@ typedef struct {{
     const char *instructions; /* NULL: the best that the processor has */
 }} {name}_options;
 
-/* Everything that a call needs. Contexts share nothing and may be used at the same time; calls of one wait for another. */
+/* Everything that a call needs. Contexts share nothing and may be used at the same time; calls of one wait for each
+ * other. */
 typedef struct {name}_context {name}_context;
 
-/* A context, to be given to {name}_free; NULL if there is no memory for one. Whether it can be used, {name}_status says:
- * {name}_OK, or what is wrong. */
+/* A context, to be given to {name}_free; NULL if there is no memory for one. Whether it can be used, {name}_status
+ * says: {name}_OK, or what is wrong. */
 {name}_API {name}_context *{name}_init(int device);
 {name}_API {name}_context *{name}_open(const {name}_options *options);
 {name}_API void {name}_free({name}_context *context);
@@ -133,8 +134,8 @@ typedef struct {name}_context {name}_context;
 {name}_API int {name}_run({name}_context *context, const int64_t *sizes, const void *const *inputs,
     const int64_t *input_bytes, void *const *outputs, const int64_t *output_bytes);
 
-/* Inputs and outputs: how many, which (NULL if there is none of that number), and how many bytes one has (-1 if there is
- * none, or not for these sizes). */
+/* Inputs and outputs: how many, which (NULL if there is none of that number), and how many bytes one has (-1 if there
+ * is none, or not for these sizes). */
 {name}_API int {name}_inputs(void);
 {name}_API int {name}_outputs(void);
 {name}_API const {name}_tensor *{name}_input(int index);

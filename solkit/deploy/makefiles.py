@@ -8,7 +8,10 @@ from solkit.toolchain import FLAGS
 # On a Vector Engine's host: LLVM compiles for it, NEC's compiler links.
 _TOOLS = {
     device.x86: "CC ?= gcc\nLINK = $(CC)\nAR ?= ar\n",
-    device.arm64: "# On another machine: make CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar\nCC ?= gcc\nLINK = $(CC)\nAR ?= ar\n",
+    device.arm64: (
+        "# On another machine: make CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar\n"
+        "CC ?= gcc\nLINK = $(CC)\nAR ?= ar\n"
+    ),
     device.ve: (
         "CC = /opt/nec/nosupport/llvm-ve/bin/clang -target ve-linux\nLINK = /opt/nec/ve/bin/ncc\n"
         "AR = /opt/nec/ve/bin/nar\n"

@@ -118,7 +118,7 @@ class Network:
         part = Part(batch, list(graph.inputs), list(graph.outputs), placement.arena_bytes)
         values = Values(graph, parameters)
         known = self._known_places(part, placement)
-        for index, (value, panels) in enumerate(program.buffers):
+        for value, panels in program.buffers:
             root = placement.of(value)
             if root in values:
                 part.places.append(self._place_weights(values.packed((value, panels), length)))
@@ -129,10 +129,8 @@ class Network:
         self._add_checks(part, placement, clusters, known)
         for number, (value, copied) in enumerate(placement.results):
             root = placement.of(value)
-            if root in values:
-                place = self._place_weights(values[root].to(root.type.dtype))
-            else:
-                place = known[root]
+            weight = root in values
+            place = self._place_weights(values[root].to(root.type.dtype)) if weight else known[root]
             if copied or place != Place("output", number):
                 part.copies.append((number, place, value.type.bytes))
         part.first = len(self.rows)

@@ -21,8 +21,8 @@ def names(name: str, functions: Iterable[str]) -> str:
     lines = (f"#define {symbol} SOL_NAMED({symbol}, SOL_LEVEL)" for symbol in defined)
     return "\n".join(
         [
-            "/* Functions have the name of the network in front and that of the instructions they are compiled for behind, so",
-            " * that there may be several of both in one program. */",
+            "/* Functions have the name of the network in front and that of the instructions they are compiled for",
+            " * behind, so that there may be several of both in one program. */",
             "#ifndef SOL_LEVEL",
             "#define SOL_LEVEL plain",
             "#endif",
@@ -77,8 +77,9 @@ def _part(index: int, part: Part) -> tuple[list[str], str]:
     """Tables of a program, and its line in the table of programs."""
     lines = _array("sol_place", f"places_{index}", [_place(place) for place in part.places] or ["{0, 0}"])
     checks = [
-        f"{{{c.before}, {c.value.type.dtype.itemsize}, {_place(c.place)}, {c.value.type.size}, {c.rows}, {quoted(c.said)}}}"
-        for c in part.checks
+        f"{{{check.before}, {check.value.type.dtype.itemsize}, {_place(check.place)}, "
+        f"{check.value.type.size}, {check.rows}, {quoted(check.said)}}}"
+        for check in part.checks
     ]
     lines += _array("sol_check", f"checks_{index}", checks or ["{0, 0, {0, 0}, 0, 0, 0}"])
     copies = [f"{{{number}, {_place(place)}, {count}}}" for number, place, count in part.copies]
@@ -177,7 +178,9 @@ const char *{name}_message(const {name}_context *context) {{
     return context ? context->message : "there is no context: it is NULL";
 }}
 
-const char *{name}_instructions(const {name}_context *context) {{ return context && context->level ? context->level : ""; }}
+const char *{name}_instructions(const {name}_context *context) {{
+    return context && context->level ? context->level : "";
+}}
 
 int {name}_seed({name}_context *context, uint64_t seed) {{
     (void)seed;

@@ -1,4 +1,4 @@
-"""Small networks to deploy, between them all that a deployed library has to deal with, and how to call what was made."""
+"""Small networks to deploy, among them all that a deployed library has to deal with; and how to call what was made."""
 
 import subprocess
 from pathlib import Path

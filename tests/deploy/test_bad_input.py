@@ -54,7 +54,8 @@ def test_a_folder_is_not_overwritten_unless_asked(tmp_path):
         sol.deploy(linear(), [X], path=folder)
     assert (folder / "mine.txt").read_text() == "mine"
     sol.deploy(linear(), [X], path=folder, force=True)
-    assert not (folder / "mine.txt").exists() and (folder / "libnetwork.so").exists()
+    assert not (folder / "mine.txt").exists()
+    assert (folder / "libnetwork.so").exists()
     assert list(tmp_path.iterdir()) == [folder]
 
 
@@ -115,7 +116,7 @@ def test_complex_numbers_are_refused(tmp_path):
         sol.deploy(MeanOfBatch(), [torch.randn(2, 3, dtype=torch.complex64)], path=tmp_path / "out")
 
 
-# -- a library at run time ----------------------------------------------------------------------------------------------
+# -- a library at run time ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +164,7 @@ def test_weights_of_another_network(folder, broken, deployed):
 @pytest.mark.parametrize("length", [0, 10, 64, 5000])
 def test_weights_that_are_cut_off(length, folder, broken):
     broken.write_bytes(broken.read_bytes()[:length])
-    with pytest.raises(RuntimeError, match="cut off|no file of weights"):
+    with pytest.raises(RuntimeError, match=r"cut off|no file of weights"):
         networks.load(folder)(weights=broken)
 
 
@@ -174,7 +175,7 @@ def test_weights_that_are_too_long(folder, broken):
 
 
 def test_no_weights(folder, tmp_path):
-    with pytest.raises(RuntimeError, match="cannot open the file of weights .*missing"):
+    with pytest.raises(RuntimeError, match=r"cannot open the file of weights .*missing"):
         networks.load(folder)(weights=tmp_path / "missing")
     with pytest.raises(RuntimeError, match="weights"):
         networks.load(folder)(weights=tmp_path)
@@ -211,7 +212,8 @@ def test_wrong_arrays(folder):
         assert match in network._message(network._context).decode()
         assert network._status(network._context) == code
     assert network._run(None, None, *given, *out) == 1
-    assert network._status(None) == 1 and b"NULL" in network._message(None)
+    assert network._status(None) == 1
+    assert b"NULL" in network._message(None)
     assert network._run(network._context, None, *given, *out) == 0
     assert network._message(network._context) == b""
     network._free(None)
@@ -219,7 +221,7 @@ def test_wrong_arrays(folder):
 
 def test_there_is_no_such_input(folder):
     network = networks.load(folder)()
-    assert not network._input(-1) and not network._input(1) and not network._output(7)
+    assert not any((network._input(-1), network._input(1), network._output(7)))
 
 
 @pytest.mark.parametrize("wrong", [-1, 50, 2**40])

@@ -52,7 +52,8 @@ def test_the_c_example_is_c_and_cpp(name, compiler, weights, deployed, require_t
 
 
 def test_the_python_example_runs(deployed):
-    done = subprocess.run([sys.executable, "example.py"], cwd=deployed("text"), capture_output=True, text=True, check=True)
+    command = [sys.executable, "example.py"]
+    done = subprocess.run(command, cwd=deployed("text"), capture_output=True, text=True, check=True)
     assert "output_pooled float32 (2, 24)" in done.stdout
 
 
@@ -106,7 +107,8 @@ def test_sources_read_well(deployed):
     folder = deployed("picture", target=deployment.source)
     (kernel,) = folder.glob("kernels/down_0_conv2d*avx512.c")
     text = kernel.read_text()
-    assert "cluster" in text and "conv2d (down.0)" in text and "[N=32, C=21, H=3, W=3] weights in panels" in text
+    for part in ("cluster 4:", "conv2d (down.0)", "[N=32, C=21, H=3, W=3] weights in panels"):
+        assert part in text
     assert "void down_0_conv2d(" in text
 
 
@@ -253,6 +255,7 @@ def test_weights_are_mapped_and_not_copied(tmp_path):
 def test_a_deployed_mobilenet_is_its_weights_and_little_more(tmp_path):
     from labs.zoo.mobilenet import mobilenet_v2
 
-    folder = sol.deploy(mobilenet_v2().eval(), [torch.randn(1, 3, 224, 224)], lib_name="mobile", path=tmp_path / "mobile")
-    parameters = 4 * sum(p.numel() for p in mobilenet_v2().parameters())
+    model = mobilenet_v2().eval()
+    folder = sol.deploy(model, [torch.randn(1, 3, 224, 224)], lib_name="mobile", path=tmp_path / "mobile")
+    parameters = 4 * sum(p.numel() for p in model.parameters())
     assert (folder / "libmobile.so").stat().st_size < parameters + 1e6
