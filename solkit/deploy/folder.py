@@ -214,7 +214,11 @@ if ({self.name}(context, {passed})) puts({self.name}_message(context));
 {self.name}_free(context);
 ```
 
-int {self.name}(context, {arguments(self.inputs, self.outputs, self._batch)}).
+The network's function is
+
+```c
+int {self.name}({self.name}_context *context, {arguments(self.inputs, self.outputs, self._batch)});
+```
 
 - `example.c`: a whole program; `make example`, then `./example`
 {python}- `manifest.json`: shapes, dtypes, versions, and a hash of each file
