@@ -7,27 +7,49 @@ y = sol_model(x)
 print(sol_model.explain())
 """
 
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
 
-from solkit import cache
-from solkit.config import config
-from solkit.deploy import deploy, deployment, device
-from solkit.errors import (
-    CacheError,
-    ConfigError,
-    DeployError,
-    GraphError,
-    InputError,
-    ModelError,
-    NumericsError,
-    SolError,
-    ToolchainError,
-)
-from solkit.info import devices, seed, seeds, set_seed, versions
-from solkit.inputs import Input as input
-from solkit.module import SolModule
-from solkit.optimize import optimize
-from solkit.verify import Verification, verify
+if TYPE_CHECKING:
+    from solkit import cache
+    from solkit.config import config
+    from solkit.deploy import deploy, deployment, device
+    from solkit.errors import (
+        CacheError,
+        ConfigError,
+        DeployError,
+        GraphError,
+        InputError,
+        ModelError,
+        NumericsError,
+        SolError,
+        ToolchainError,
+    )
+    from solkit.info import devices, seed, seeds, set_seed, versions
+    from solkit.inputs import Input as input
+    from solkit.module import SolModule
+    from solkit.optimize import optimize
+    from solkit.verify import Verification, verify
+
+_ERRORS = "CacheError ConfigError DeployError GraphError InputError ModelError NumericsError SolError ToolchainError"
+# Where each public name comes from. It is imported when it is first asked for: frovedis_lite uses the toolchain and the
+# cache in here, and has no need of PyTorch, which takes a second to import.
+_HOMES = {
+    "cache": "cache",
+    "config": "config",
+    **dict.fromkeys(("deploy", "deployment", "device"), "deploy"),
+    **dict.fromkeys(_ERRORS.split(), "errors"),
+    **dict.fromkeys(("devices", "seed", "seeds", "set_seed", "versions"), "info"),
+    "input": "inputs",
+    "SolModule": "module",
+    "optimize": "optimize",
+    **dict.fromkeys(("Verification", "verify"), "verify"),
+}
+_OTHER_NAMES = {"input": "Input"}
 
 __all__ = [
     "CacheError",
@@ -55,3 +77,26 @@ __all__ = [
     "verify",
     "versions",
 ]
+
+
+class _Package(ModuleType):
+    """This package, in which `optimize` is the function and stays it when Python has imported the module of that name."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        home = importlib.import_module(f"{self.__name__}.{_HOMES[name]}")
+        found = home if name == "cache" else getattr(home, _OTHER_NAMES.get(name, name))
+        self.__dict__[name] = found
+        return found
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _HOMES and name != "cache" and isinstance(value, ModuleType):
+            return
+        super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *__all__})
+
+
+sys.modules[__name__].__class__ = _Package
