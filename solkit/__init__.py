@@ -80,7 +80,7 @@ __all__ = [
 
 
 class _Package(ModuleType):
-    """This package, in which `optimize` is the function and stays it when Python has imported the module of that name."""
+    """This package, in which `optimize` is the function, also when Python has imported the module of that name."""
 
     def __getattr__(self, name: str) -> Any:
         if name not in _HOMES:

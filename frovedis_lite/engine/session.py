@@ -1,5 +1,5 @@
-"""Where data lies and code runs: in this process, on the ranks of an MPI program that this is one of, or on ranks that this
-process has started (`engine/cluster.py`). The same calls on all three.
+"""Where data lies and code runs: in this process, on the ranks of an MPI program that this is one of, or on ranks that
+this process has started (`engine/cluster.py`). The same calls on all three.
 """
 
 import threading
@@ -85,6 +85,7 @@ class Session(ABC):
     def run_parts(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Parts:
         """The same, but each rank's result stays where it is."""
 
+    @abstractmethod
     def drop(self, held: Any) -> None:
         """Forget what `Parts` held."""
 
@@ -116,6 +117,9 @@ class Here(Session):
 
     def run_parts(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Parts:
         return Parts(self, [self.run(function, *args, **kwargs)])
+
+    def drop(self, held: Any) -> None:
+        held.clear()
 
 
 def local_part(item: Any) -> Any:
