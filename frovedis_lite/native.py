@@ -1,0 +1,70 @@
+"""Kernels in C, from kernels/compute, compiled for this machine when they are first used and kept in the cache.
+
+A kernel takes pointers and sizes and knows nothing of ranks; its last argument is the number of threads.
+"""
+
+import ctypes
+import functools
+import os
+from pathlib import Path
+
+import numpy as np
+
+from solkit import __version__, cache
+from solkit.errors import ToolchainError
+from solkit.target import host
+from solkit.toolchain import FLAGS, build_library, find_compiler, kernels
+
+LIBRARY = "library.so"
+
+
+@functools.cache
+def library(name: str) -> ctypes.CDLL:
+    """The compiled kernels/compute/<name>.c.
+
+    Raises:
+        ToolchainError: there is no working compiler, or the result cannot be loaded.
+    """
+    source = kernels() / f"{name}.c"
+    path = cache.make(_key(source), lambda folder: _build(source, folder)) / LIBRARY
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        cache.drop(path.parent.name)
+        raise ToolchainError(f"the compiled library {path} cannot be loaded: {error}") from error
+
+
+def _key(source: Path) -> str:
+    compiler, target = find_compiler(), host()
+    texts = [path.read_text() for path in (source, *sorted(kernels().glob("*.h")))]
+    flags = (*FLAGS, *compiler.flags(target))
+    machine = (target.name, *target.features)
+    return cache.key_of("kernels", __version__, *compiler.command, compiler.description, *flags, *machine, *texts)
+
+
+def _build(source: Path, folder: Path) -> None:
+    build_library({source.name: source.read_text()}, folder / LIBRARY)
+
+
+def address(array: np.ndarray, dtype: np.dtype | type) -> ctypes.c_void_p:
+    """Where the numbers of a C-contiguous array of this dtype are.
+
+    Raises:
+        TypeError: it is of another dtype, or not contiguous.
+    """
+    if array.dtype != dtype or not array.flags.c_contiguous:
+        raise TypeError(f"a kernel takes a contiguous array of {np.dtype(dtype)}, not {array.dtype} {array.strides}")
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+@functools.cache
+def threads() -> int:
+    """Threads that this process may use: FROVEDIS_THREADS, or its share of the processors among the ranks here."""
+    asked = os.environ.get("FROVEDIS_THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    ranks = [
+        os.environ.get(name, "") for name in ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE")
+    ]
+    here = next((int(text) for text in ranks if text.isdigit() and int(text) > 0), 1)
+    return max(1, len(os.sched_getaffinity(0)) // here)
