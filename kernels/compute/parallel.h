@@ -37,6 +37,6 @@ static inline void sol_parallel(sol_task *task, void *job, int64_t tasks, int th
 }
 
 /* The first of `count` things that task `task` of so many takes; that of the next task is its end. */
-static inline int64_t sol_share(int64_t count, int64_t task, int64_t tasks) { return count * task / tasks; }
+static inline int64_t sol_first(int64_t count, int64_t task, int64_t tasks) { return count * task / tasks; }
 
 #endif
