@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_n_features, check_is_fitted, column_or_1d, validate_data
 
 from frovedis_lite import __version__
 from frovedis_lite.engine.session import Parts, Session, current
@@ -81,6 +81,32 @@ def _in_step(session: Session, parts: Parts, column: np.ndarray) -> Parts:
 def _own_rows(comm: Any, X: Any, column: np.ndarray) -> np.ndarray:
     first = comm.exscan(X.shape[0])
     return column[first : first + X.shape[0]]
+
+
+def validated(estimator: BaseEstimator, X: Any, y: Any = "no_validation", reset: bool = True, **checks: Any) -> Any:
+    """scikit-learn's `validate_data` with rows as float64 or float32. A matrix of ours was checked when it was made: only
+    the number of its columns is compared here, and y is checked by itself.
+
+    Returns:
+        X, or (X, y) where a y was given.
+    """
+    if not is_distributed(X):
+        return validate_data(estimator, X, y, reset=reset, dtype=list(FLOATS), **checks)
+    _check_n_features(estimator, X, reset=reset)
+    if isinstance(y, str) and y == "no_validation":
+        return X
+    y = column_or_1d(y, warn=True)
+    if len(y) != X.shape[0]:
+        raise ValueError(f"Found input variables with inconsistent numbers of samples: [{X.shape[0]}, {len(y)}]")
+    return X, y
+
+
+def of_rows(table: Table, function: Any, *args: Any) -> Any:
+    """What `function(comm, X, *args)` gives for each row, from all ranks, in the order of rows."""
+    made = table.session.gather(table.session.run_parts(function, table.X, *args))
+    if len(made) == 1:
+        return made[0]
+    return sparse.vstack(made, format="csr") if sparse.issparse(made[0]) else np.concatenate(made)
 
 
 class Estimator(BaseEstimator):
