@@ -84,7 +84,7 @@ def _own_rows(comm: Any, X: Any, column: np.ndarray) -> np.ndarray:
 
 
 def validated(estimator: BaseEstimator, X: Any, y: Any = "no_validation", reset: bool = True, **checks: Any) -> Any:
-    """scikit-learn's `validate_data` with rows as float64 or float32. A matrix of ours was checked when it was made: only
+    """scikit-learn's `validate_data`, rows as float64 or float32. A matrix of ours was checked when it was made: only
     the number of its columns is compared here, and y is checked by itself.
 
     Returns:
