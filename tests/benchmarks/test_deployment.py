@@ -1,6 +1,7 @@
 """Deployed networks in the benchmark: tables from made-up figures, and the programs that are started."""
 
 import json
+import os
 import platform
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from benchmarks import deployment
-from benchmarks.deployment import Program, Start
+from benchmarks import deployment, processes, programs, start_up
+from benchmarks.programs import Program
+from benchmarks.start_up import Start
 
 LISTED = """
     linux-vdso.so.1 (0x00007ffd)
@@ -54,7 +56,7 @@ def test_table_of_calls():
 
 
 def test_table_of_starts():
-    sheet = deployment.start_sheet(STARTS)
+    sheet = start_up.start_sheet(STARTS)
     assert sheet.rows == [
         ["ours", "1.0", "3.0", "50.0", "8.0"],
         ["Python", "-", "-", "100.0", "9.0"],
@@ -66,11 +68,13 @@ def test_table_of_starts():
 def test_all_tables_of_a_run(monkeypatch, tmp_path):
     asked = []
 
-    def job(_folder, function, *arguments):
-        asked.append((function.__name__, *arguments[:-1]))
-        return STARTS if function is deployment.time_starts else ROWS
+    def call(function, *arguments, cache):
+        *given, folder = arguments
+        asked.append((function.__name__, *given))
+        assert cache == f"{folder}/cache"
+        return STARTS if function is start_up.time_starts else ROWS
 
-    monkeypatch.setattr(deployment, "_in_a_process", job)
+    monkeypatch.setattr(processes, "call", call)
     app = typer.Typer()
     app.command()(deployment.main)
     files = ["--json", str(tmp_path / "new" / "all.json"), "--markdown", str(tmp_path / "all.md")]
@@ -96,14 +100,21 @@ def test_wrong_arguments(arguments, says):
         deployment.main(**{"networks": "resnet18", "threads": "1", **arguments})
 
 
+def test_a_process_has_the_cache_it_is_given_or_one_of_its_own(tmp_path):
+    assert processes.call(os.getenv, "SOL_CACHE_DIR", cache=str(tmp_path)) == str(tmp_path)
+    alone = Path(processes.call(os.getenv, "SOL_CACHE_DIR"))
+    assert alone.name.startswith("benchmark-")
+    assert not alone.exists()
+
+
 def test_libraries_of_a_folder():
-    found = deployment.libraries(LISTED, Path("/site/torch"))
+    found = start_up.libraries(LISTED, Path("/site/torch"))
     assert [path.name for path in found] == ["libtorch_cpu.so", "libgomp.so.1"]
 
 
 def test_flat():
     one = torch.arange(4.0).reshape(2, 2)
-    assert deployment.flat({"a": one, "b": (one[0].numpy(),)}).tolist() == [0, 1, 2, 3, 0, 1]
+    assert programs.flat({"a": one, "b": (one[0].numpy(),)}).tolist() == [0, 1, 2, 3, 0, 1]
 
 
 def test_turns_begin_with_another_engine_each_time():
@@ -125,9 +136,9 @@ def test_programs_that_start_and_one_that_does_not(tmp_path):
         Program([sys.executable, "-c", "raise SystemExit('no library')"])
     (tmp_path / "output").write_bytes(np.ones(2, np.float32).tobytes())
     start = Start([sys.executable, "-c", READY], 0, 0, tmp_path / "output")
-    assert len(deployment._start("right", start, np.ones(2, np.float32))) == 2
+    assert len(start_up._start("right", start, np.ones(2, np.float32))) == 2
     with pytest.raises(ValueError, match=r"wrong: wrong result, by 5\.0e-01 of the largest output"):
-        deployment._start("wrong", start, np.full(2, 2.0, np.float32))
+        start_up._start("wrong", start, np.full(2, 2.0, np.float32))
 
 
 @pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="it is deployed for x86-64")
@@ -138,13 +149,13 @@ def test_deployed_network_is_called_in_blocks(tmp_path, monkeypatch):
     model, inputs = torch.nn.Linear(8, 4).eval(), (torch.rand(2, 8),)
     threads = torch.get_num_threads()
     try:
-        folder = deployment.deployed((model, inputs), "file", 1, tmp_path / "linear")
-        assert folder == deployment.deployed((model, inputs), "file", 1, tmp_path / "linear")
+        folder = programs.deployed((model, inputs), "file", 1, tmp_path / "linear")
+        assert folder == programs.deployed((model, inputs), "file", 1, tmp_path / "linear")
     finally:
         torch.set_num_threads(threads)
     with torch.no_grad():
         found = deployment._side_by_side(lambda: model(*inputs), {"file": folder}, 1, 1, 2)
     assert found["error"] < 1e-5
     assert found["file"]["median_ms"] > 0
-    start = deployment._solkit((model, inputs), "file", 1, tmp_path / "linear")
+    start = start_up._solkit((model, inputs), "file", 1, tmp_path / "linear")
     assert start.model < 4096 < start.libraries
