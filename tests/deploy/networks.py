@@ -9,6 +9,8 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 import solkit as sol
+from labs import minilm, ocr
+from labs.zoo import mobilenet, resnet
 
 
 class Picture(nn.Module):
@@ -92,6 +94,24 @@ def make(name):
     torch.manual_seed(0)
     model, inputs = NETWORKS[name]
     return model().eval(), inputs()
+
+
+# Small pictures, as an emulator is a hundred times slower than a processor.
+REAL = {
+    "resnet18": (resnet.resnet18, (1, 3, 64, 64)),
+    "mobilenet_v2": (mobilenet.mobilenet_v2, (1, 3, 64, 64)),
+    "recognizer": (lambda: ocr.model_file("recognize"), (1, 3, 48, 64)),
+    "minilm": (minilm.load, None),
+}
+
+
+def real(name):
+    """A network of REAL in evaluation mode, or its file, and its inputs."""
+    make, shape = REAL[name]
+    torch.manual_seed(0)
+    model = make()
+    tokens = [torch.randint(1000, 30000, (1, 8)), torch.ones(1, 8, dtype=torch.int64)]
+    return model.eval() if isinstance(model, torch.nn.Module) else model, [torch.randn(shape)] if shape else tokens
 
 
 def load(folder):

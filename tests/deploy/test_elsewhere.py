@@ -10,8 +10,7 @@ import pytest
 import torch
 
 import solkit as sol
-from labs import minilm, ocr
-from labs.zoo import mobilenet, resnet
+from labs.zoo import resnet
 from solkit import deployment, device
 from solkit.deploy.build import flags_of
 from solkit.deploy.devices import LEVELS
@@ -45,32 +44,13 @@ def test_small_networks_on_arm64(name, deployed, on_arm64):
     networks.same(*on_arm64(deployed(name, device=device.arm64, weights="file"), model, inputs), 1e-5)
 
 
-# Small pictures, as the emulator is a hundred times slower than a processor.
-REAL = {
-    "resnet18": (resnet.resnet18, (1, 3, 64, 64)),
-    "mobilenet_v2": (mobilenet.mobilenet_v2, (1, 3, 64, 64)),
-    "recognizer": (lambda: ocr.model_file("recognize"), (1, 3, 48, 64)),
-    "minilm": (minilm.load, None),
-}
-
-
-def real(name):
-    make, shape = REAL[name]
-    torch.manual_seed(0)
-    model = make()
-    tokens = [torch.randint(1000, 30000, (1, 8)), torch.ones(1, 8, dtype=torch.int64)]
-    return model.eval() if isinstance(model, torch.nn.Module) else model, [torch.randn(shape)] if shape else tokens
-
-
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", networks.REAL)
 def test_real_networks_on_arm64(name, on_arm64, tmp_path):
-    model, inputs = real(name)
-    folder = sol.deploy(model, inputs, device=device.arm64, lib_name=name, path=tmp_path / name, vdims=_fixed(inputs))
+    model, inputs = networks.real(name)
+    folder = sol.deploy(
+        model, inputs, device=device.arm64, lib_name=name, path=tmp_path / name, vdims=[False] * len(inputs)
+    )
     networks.same(*on_arm64(folder, model, inputs), 1e-4)
-
-
-def _fixed(inputs):
-    return [False] * len(inputs)
 
 
 # -- Vector Engine ----------------------------------------------------------------------------------------------------
