@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from frovedis_lite.engine.comm import Alone, Communicator, Ranks
-from frovedis_lite.errors import ReleasedError
+from frovedis_lite.errors import ReleasedError, ServerError
 
 Rows = np.ndarray | sparse.csr_array | sparse.csr_matrix | Sequence[Any]
 
@@ -89,6 +89,15 @@ class Session(ABC):
     def drop(self, held: Any) -> None:
         """Forget what `Parts` held."""
 
+    def check(self) -> None:
+        """See whether the ranks can be used.
+
+        Raises:
+            ServerError: they were shut down, or one of them died.
+        """
+        if not self.is_up:
+            raise ServerError("these ranks were shut down: FrovedisServer.initialize starts new ones")
+
     def shut_down(self) -> None:
         """End the ranks. Calling it again does nothing."""
         self.is_up = False
@@ -142,11 +151,16 @@ _current: Session | None = None
 
 
 def current() -> Session:
-    """The session that estimators and matrices use: the one of `FrovedisServer`, or this process."""
+    """The session that estimators and matrices use: the one of `FrovedisServer`, or this process.
+
+    Raises:
+        ServerError: a rank of the server died. To go on without it, in this process, is for the caller to decide.
+    """
     global _current
     with _lock:
         if _current is None or not _current.is_up:
             _current = Here(Ranks(_world()) if _world() is not None else Alone())
+        _current.check()
         return _current
 
 

@@ -1,0 +1,219 @@
+"""What runs on a rank that this package has started: it keeps parts under numbers, and calls functions on them."""
+
+import os
+import pickle
+import platform
+import signal
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import psutil
+
+from frovedis_lite.engine.comm import Ranks
+from frovedis_lite.engine.wire import Packed, unpack
+
+SPIN = 0.002  # seconds of waiting for another rank until this one lets go of the processor
+PAUSE = 0.0001
+
+
+class Aborted(BaseException):
+    """Another rank raised an exception, and will not come to where this one waits. No `except Exception` stops it."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Stands for a part that the rank has."""
+
+    number: int
+
+
+class Watched(Ranks):
+    """MPI's ranks, which do not wait for one that has raised an exception.
+
+    Every operation begins with a barrier that does not block; while it is not over, the rank looks whether another has
+    given alarm. Behind the barrier all ranks are known to be in the operation. After an alarm the communicator is in
+    pieces, and the next call gets a new one.
+
+    Args:
+        mpi: an mpi4py communicator that nobody else uses.
+        alarms: another one.
+    """
+
+    def __init__(self, mpi: Any, alarms: Any) -> None:
+        super().__init__(mpi)
+        self.alarms = alarms
+
+    def alarm(self) -> None:
+        """Tell all others to give up."""
+        from mpi4py import MPI
+
+        for rank in range(self.size):
+            if rank != self.rank:
+                self.alarms.Isend((b"", 0, MPI.BYTE), rank).Free()
+
+    def meet(self) -> None:
+        """Wait for all.
+
+        Raises:
+            Aborted: one of them will not come.
+        """
+        request = self.mpi.Ibarrier()
+        begin = time.perf_counter()
+        while not request.Test():
+            if self.alarms.Iprobe():
+                raise Aborted
+            if time.perf_counter() - begin > SPIN:
+                time.sleep(PAUSE)
+
+    def allreduce(self, value: Any, op: str = "sum") -> Any:
+        self.meet()
+        return super().allreduce(value, op)
+
+    def bcast(self, value: Any, root: int = 0) -> Any:
+        self.meet()
+        return super().bcast(value, root)
+
+    def gather(self, value: Any, root: int = 0) -> list[Any] | None:
+        self.meet()
+        return super().gather(value, root)
+
+    def allgather(self, value: Any) -> list[Any]:
+        self.meet()
+        return super().allgather(value)
+
+    def alltoall(self, values: Any) -> list[Any]:
+        self.meet()
+        return super().alltoall(values)
+
+    def exscan(self, value: int) -> int:
+        self.meet()
+        return super().exscan(value)
+
+    def barrier(self) -> None:
+        self.meet()
+
+
+@dataclass
+class State:
+    """Of this rank."""
+
+    folder: Path
+    world: Any
+    comm: Watched
+    parts: dict[int, Any] = field(default_factory=dict)
+
+
+_state: State | None = None
+
+
+def start(folder: str, path: list[str]) -> tuple[int, int, int]:
+    """Make ready; every rank calls it once.
+
+    Args:
+        folder: of the cluster.
+        path: where the program looks for modules.
+    Returns:
+        The rank, how many there are, and its process.
+    """
+    global _state
+    from mpi4py import MPI
+
+    sys.path.extend(entry for entry in path if entry not in sys.path)
+    world = MPI.COMM_WORLD
+    _state = State(Path(folder), world, Watched(world.Dup(), world.Dup()))
+    return world.Get_rank(), world.Get_size(), os.getpid()
+
+
+def call(order: dict[str, Any], frames: list[bytes | str]) -> list[Any]:
+    """Run a function on this rank.
+
+    Args:
+        order: "drop", numbers of parts to forget; "renew", whether to make a new communicator first; "store", the
+            number to keep the result under, or None; "everyone", whether every rank sends its result, or only rank 0.
+        frames: function, arguments and keyword arguments, packed.
+    Returns:
+        "done" with the result, "unreadable" or "raised" with the exception, or "aborted"; the rest are frames.
+    """
+    state = _state
+    if order["renew"]:
+        state.comm = Watched(state.world.Dup(), state.world.Dup())
+    for number in order["drop"]:
+        state.parts.pop(number, None)
+    try:
+        function, args, kwargs = unpack(frames)
+    except Exception as error:
+        return ["unreadable", *_described(error, state)]
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler) if main else None
+    try:
+        local = [state.parts[item.number] if isinstance(item, Part) else item for item in args]
+        named = {key: state.parts[item.number] if isinstance(item, Part) else item for key, item in kwargs.items()}
+        result = function(state.comm, *local, **named)
+        if order["store"] is not None:
+            state.parts[order["store"]] = result
+            result = None
+        wanted = state.comm.rank == 0 or order["everyone"]
+        return ["done", *Packed(result if wanted else None, state.folder).frames]
+    except Aborted:
+        return ["aborted"]
+    except BaseException as error:
+        state.comm.alarm()
+        return ["raised", *_described(error, state)]
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
+
+
+def _described(error: BaseException, state: State) -> list[Any]:
+    """The exception with its traceback as a note: the same type if it survives the journey, else a RankError."""
+    from frovedis_lite.errors import RankError
+
+    rank = state.comm.rank
+    lines = traceback.format_exception(error)
+    text = f"On rank {rank} of {state.comm.size}:\n" + "".join(lines)
+    try:
+        if not isinstance(error, (Exception, KeyboardInterrupt)):  # SystemExit, say: not for the whole program
+            raise TypeError
+        error.add_note(text)
+        pickle.loads(cloudpickle.dumps(error))  # some can be written, but not read
+        return Packed(error, state.folder).frames
+    except Exception:
+        return Packed(RankError(text), state.folder).frames
+
+
+def keep(comm: Any, item: Any) -> Any:
+    """The function that stores what was sent."""
+    return item
+
+
+def own(comm: Any, part: Any) -> Any:
+    """The function that sends what is stored."""
+    return part
+
+
+def describe(comm: Any) -> tuple[str, int, int, int, int, int]:
+    """Host, process, threads, memory in use (bytes), number of parts, and their size (bytes)."""
+    from frovedis_lite.native import threads
+
+    memory = psutil.Process().memory_info().rss
+    sizes = [size(part) for part in _state.parts.values()]
+    return platform.node(), os.getpid(), threads(), memory, len(sizes), sum(sizes)
+
+
+def size(item: Any) -> int:
+    """Bytes that an array, sparse matrix or collection of them holds; others count as small objects."""
+    if hasattr(item, "nbytes"):
+        return int(item.nbytes)
+    if all(hasattr(item, name) for name in ("data", "indices", "indptr")):
+        return sum(int(getattr(item, name).nbytes) for name in ("data", "indices", "indptr"))
+    if isinstance(item, dict):
+        return sum(size(value) for value in item.values())
+    if isinstance(item, (list, tuple)):
+        return sum(size(value) for value in item)
+    return sys.getsizeof(item)
