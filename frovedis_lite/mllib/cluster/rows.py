@@ -1,0 +1,124 @@
+"""Rows of one rank against centroids, by kernels/compute/kmeans.c."""
+
+import ctypes
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from frovedis_lite.native import address, library, threads
+
+TASKS = 16  # as many sums of rows at once, of a fixed number: results do not depend on the number of threads
+MEMORY = 1 << 25  # numbers in them
+
+
+def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Zeros that begin at a multiple of 64 bytes."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+class Rows:
+    """The rows of this rank.
+
+    Args:
+        X: [rows, columns], a row-major array or CSR matrix, float32 or float64.
+        weights: [rows] of the same dtype, or None.
+        shift: [columns], a point near their middle; only of dense rows.
+    """
+
+    def __init__(self, X: Any, weights: np.ndarray | None = None, shift: np.ndarray | None = None) -> None:
+        self.sparse = sparse.issparse(X)
+        self.X, self.dtype = X, X.dtype
+        self.rows, self.columns = X.shape
+        self.weights = None if weights is None else np.ascontiguousarray(weights, dtype=X.dtype)
+        self.shift = np.zeros(self.columns, X.dtype) if shift is None else np.ascontiguousarray(shift, dtype=X.dtype)
+        self.kind = "f32" if X.dtype == np.float32 else "f64"
+        if self.sparse:
+            self.indices, self.indptr = (np.ascontiguousarray(a, dtype=np.int32) for a in (X.indices, X.indptr))
+            self.squares = np.asarray(X.multiply(X).sum(axis=1), dtype=np.float64).ravel()
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        made = [self._pointer(argument) for argument in arguments]
+        getattr(library("kmeans"), f"{name}_{self.kind}")(*made, threads())
+
+    def _pointer(self, argument: Any) -> Any:
+        if isinstance(argument, np.ndarray):
+            return address(argument, argument.dtype)
+        return ctypes.c_void_p(None) if argument is None else ctypes.c_int64(argument)
+
+    def assign(self, centers: np.ndarray, labels: np.ndarray, sums: bool) -> tuple[np.ndarray | None, int]:
+        """The nearest centroid of every row, the first of several.
+
+        Args:
+            centers: [count, columns], less `shift`.
+            labels: [rows] int32; they are replaced.
+            sums: whether to sum up.
+        Returns:
+            [count, columns + 1] float64, the weighted sums of the rows (less shift) of each centroid and of their
+            weights, or None; and how many labels are not what they were.
+        """
+        count = len(centers)
+        tasks = max(1, min(TASKS, MEMORY // (count * (self.columns + 1)), self.rows // 64))
+        made = np.zeros((tasks, count, self.columns + 1)) if sums else None
+        changed = np.zeros(tasks, np.int64)
+        centers = np.ascontiguousarray(centers, dtype=self.dtype)
+        half = (np.einsum("ij,ij->i", centers, centers, dtype=np.float64) / 2).astype(self.dtype)
+        if not self.sparse:
+            sizes = (self.rows, self.columns, count, tasks)
+            self._call("kmeans_assign", self.X, self.weights, self.shift, centers, half, labels, made, changed, *sizes)
+        else:
+            lanes = 64 // self.dtype.itemsize
+            padded = -(-count // lanes) * lanes
+            turned, halves = aligned((self.columns, padded), self.dtype), aligned((padded,), self.dtype)
+            turned[:, :count], halves[:count] = centers.T, half
+            sizes = (self.rows, self.columns, count, padded, tasks)
+            own = np.ascontiguousarray(self.X.data), self.indices, self.indptr
+            self._call("kmeans_assign_csr", *own, self.weights, turned, halves, labels, made, changed, *sizes)
+        return None if made is None else made.sum(axis=0), int(changed.sum())
+
+    def closest(self, centers: np.ndarray, nearest: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Squares of distances to centers [count, columns] (less `shift`), or `nearest` [rows] float64 if it is less.
+
+        Returns:
+            [count, rows] float64, and their weighted sums [count].
+        """
+        count = len(centers)
+        if self.sparse:
+            wide = centers.astype(np.float64)
+            products = np.asarray(self.X @ wide.T, dtype=np.float64).T
+            distances = np.maximum(self.squares - 2 * products + np.square(wide).sum(axis=1)[:, None], 0)
+            if nearest is not None:
+                np.minimum(distances, nearest, out=distances)
+            return distances, distances.sum(axis=1) if self.weights is None else distances @ self.weights
+        tasks = max(1, min(TASKS, self.rows // 64))
+        distances, potential = np.empty((count, self.rows)), np.zeros((tasks, count))
+        centers = np.ascontiguousarray(centers, dtype=self.dtype)
+        sizes = (self.rows, self.columns, count, tasks)
+        self._call("kmeans_closest", self.X, self.weights, self.shift, centers, nearest, distances, potential, *sizes)
+        return distances, potential.sum(axis=0)
+
+    def own(self, centers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Squares of distances of rows to centers [count, columns] (less `shift`) of their labels: [rows] float64."""
+        if self.sparse:
+            wide = centers.astype(np.float64)
+            row = np.repeat(np.arange(self.rows), np.diff(self.indptr))
+            at = wide[labels[row], self.indices]
+            more = np.bincount(row, weights=(self.X.data - at) ** 2 - at**2, minlength=self.rows)
+            return np.maximum(more + np.square(wide).sum(axis=1)[labels], 0)
+        distances = np.empty(self.rows)
+        centers = np.ascontiguousarray(centers + self.shift, dtype=self.dtype)
+        sizes = (self.rows, self.columns, max(1, min(TASKS, self.rows // 64)))
+        self._call("kmeans_own", self.X, centers, labels, distances, *sizes)
+        return distances
+
+    def row(self, number: int) -> np.ndarray:
+        """A row less `shift`, [columns]."""
+        made = self.X[number]
+        return made.toarray().ravel() if self.sparse else made - self.shift
+
+    def weighted(self, values: np.ndarray) -> float:
+        """The sum of a number for each row, each times its row's weight."""
+        return float(values.sum() if self.weights is None else values @ self.weights)
