@@ -7,6 +7,7 @@ CurveZMQ, or where pyzmq lacks it of ipyparallel's signed messages, out of a fol
 import logging
 import os
 import re
+import secrets
 import shlex
 import shutil
 import subprocess
@@ -64,9 +65,8 @@ def find(name: str) -> str:
     Raises:
         ServerError: there is none.
     """
-    beside = Path(sys.executable).with_name(name)
-    found = name if "/" in name else str(beside) if beside.exists() else name
-    path = shutil.which(found)
+    beside = Path(sys.executable).with_name(Path(name).name)
+    path = shutil.which(beside) if "/" not in name and beside.exists() else shutil.which(name)
     if path is None:
         raise ServerError(f"there is no {name} beside Python or on PATH: {INSTALL}, or install MPI")
     return path
@@ -96,6 +96,7 @@ class Processes:
             raise ServerError(f"more than one process needs {error.name}: {INSTALL}") from error
         shared = "/dev/shm"
         self.folder = Path(tempfile.mkdtemp(prefix="frovedis-", dir=shared if os.access(shared, os.W_OK) else None))
+        self._cluster: Any = None
         self.client: Any = None
         self.names: dict[int, str] = {}
         program = [sys.executable, "-I", "-S", keeper.__file__, str(os.getpid()), str(self.folder)]
@@ -118,6 +119,10 @@ class Processes:
         import zmq
 
         begin = time.monotonic()
+        key = secrets.token_hex(32).encode()  # messages are signed besides
+        (self.folder / "ipcontroller_config.py").write_text(
+            f"c = get_config()\nc.Session.key = {key!r}\nc.IPController.enable_curve = {bool(zmq.has('curve'))}\n"
+        )
         log = logging.getLogger("frovedis_lite.engine.launch")
         log.setLevel(logging.CRITICAL + 1)  # how ranks end is told by exceptions
         self._cluster = ipyparallel.Cluster(
@@ -129,7 +134,6 @@ class Processes:
             cluster_file="",
             controller_ip="127.0.0.1",
             controller_args=[
-                f"--IPController.enable_curve={bool(zmq.has('curve'))}",
                 "--IPController.use_threads=True",  # one process where there would be eight
                 "--nodb",
                 "--HeartMonitor.period=200",  # ms; an engine is registered when its second heartbeat has come
@@ -193,11 +197,13 @@ class Processes:
         self.names[self._cluster.controller.pid] = "the controller"
 
     def _log(self) -> str:
-        """The last lines that the processes wrote."""
-        lines = []
-        for path in sorted(self.folder.glob("log/*.log")):
-            lines += path.read_text(errors="replace").splitlines()[-15:]
-        return "".join(f"\n  {line}" for line in lines)
+        """The last lines that the launcher and its ranks wrote, or if there are none, the controller."""
+        cluster = self._cluster
+        for process in (cluster.engine_set, cluster.controller) if cluster is not None else ():
+            lines = process.get_output().splitlines()[-15:] if process is not None else []
+            if lines:
+                return "".join(f"\n  {line}" for line in lines)
+        return ""
 
     def kill(self) -> None:
         """End all processes and remove their files. From any thread, and again."""
