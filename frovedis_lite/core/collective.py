@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
 
-from frovedis_lite.core.local import Local, joined
+from frovedis_lite.core.local import Local, described, joined, settle
 from frovedis_lite.engine.comm import Communicator
 from frovedis_lite.engine.session import share
 from frovedis_lite.errors import RankError
@@ -24,20 +24,39 @@ def together(comm: Communicator, function: Callable[..., T], *args: Any) -> T:
     Raises:
         Exception: what it raised on the first rank where it did, on every rank.
     """
+    return _told(comm, lambda: function(*args), lambda made: None)[0]
+
+
+def settled(comm: Communicator, function: Callable[..., Local], *args: Any) -> Local:
+    """The part that `function(*args)` makes: an array if all elements on all ranks are numbers, or arrays of one kind,
+    else a list.
+
+    Strings of a list stay what they are: in an array each would take the memory of the longest. A whole number that is
+    none of int64, or beside floats none of float64, keeps all as they are.
+    """
+    made, told = _told(comm, lambda: function(*args), described)
+    return settle(made, told)
+
+
+def _told(comm: Communicator, function: Callable[[], T], about: Callable[[T], Any]) -> tuple[T, list[Any]]:
+    """What `function()` makes, and what `about` says of it on every rank; an error as in `together`."""
     if comm.size == 1:
-        return function(*args)
-    made, error = None, None
+        made = function()
+        return made, [about(made)]
+    error = None
     try:
-        made = function(*args)
+        made = function()
+        said = (None, about(made))
     except Exception as raised:
         error = raised
-    errors = comm.allgather(None if error is None else _portable(error))
-    first = next((rank for rank, said in enumerate(errors) if said is not None), None)
+        said = (_portable(error), None)
+    told = comm.allgather(said)
+    first = next((rank for rank, (failed, _) in enumerate(told) if failed is not None), None)
     if first is None:
-        return made  # type: ignore[return-value]
+        return made, [about for _, about in told]
     if error is not None and first == comm.rank:
         raise error
-    raise pickle.loads(errors[first])
+    raise pickle.loads(told[first][0])
 
 
 def _portable(error: Exception) -> bytes:

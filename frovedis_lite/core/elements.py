@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from frovedis_lite.core.collective import everywhere, together
-from frovedis_lite.core.local import Local, as_local, guarded, joined, objects, settled, typed
+from frovedis_lite.core.collective import everywhere, settled, together
+from frovedis_lite.core.local import Local, as_local, guarded, joined, objects, typed
 from frovedis_lite.engine.comm import Communicator
 
 LOW = np.uint64(0xFFFFFFFF)
@@ -23,7 +23,7 @@ def same(comm: Communicator, value: Any) -> Any:
     return value
 
 
-def described(comm: Communicator, part: Local) -> tuple[list[int], str | None]:
+def known(comm: Communicator, part: Local) -> tuple[list[int], str | None]:
     """How many elements each rank has, and their dtype."""
     return comm.allgather(len(part)), part.dtype.str if isinstance(part, np.ndarray) else None
 
@@ -53,8 +53,11 @@ def flat_mapped(comm: Communicator, part: Local, f: Callable, dtype: Any, *args:
 
 def _finished(comm: Communicator, local: Callable[[], Local], dtype: Any) -> Local:
     """What `local()` makes, of a dtype that was asked for or that fits."""
-    made = together(comm, lambda: local() if dtype is None else typed(local(), dtype))
-    return made if dtype is not None and isinstance(made, list) else settled(comm, made)
+    if dtype is None:
+        return settled(comm, local)
+    if np.dtype(dtype) == object:
+        return together(comm, lambda: objects(local()))
+    return settled(comm, lambda: typed(local(), dtype))
 
 
 def filtered(comm: Communicator, part: Local, f: Callable, vectorized: bool, *args: Any) -> Local:

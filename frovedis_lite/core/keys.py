@@ -13,8 +13,8 @@ from zlib import crc32
 
 import numpy as np
 
-from frovedis_lite.core.collective import aligned, everywhere, exchange, together
-from frovedis_lite.core.local import Local, objects, picked, settled
+from frovedis_lite.core.collective import aligned, everywhere, exchange, settled, together
+from frovedis_lite.core.local import Local, objects, picked
 from frovedis_lite.engine.comm import Communicator
 
 MASK = 2**64 - 1
@@ -140,7 +140,7 @@ def listed(comm: Communicator, shard: Shard, what: str) -> Local:
         outgoing[rank].append((place, item))
     came = [pair for pairs in exchange(comm, outgoing) for pair in pairs]
     came.sort(key=lambda pair: pair[0])
-    return aligned(comm, settled(comm, [item for _, item in came]))
+    return aligned(comm, settled(comm, lambda: [item for _, item in came]))
 
 
 def looked_up(comm: Communicator, shard: Shard, key: Any) -> list[Any]:

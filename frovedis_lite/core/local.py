@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from frovedis_lite.engine.comm import Communicator
-
 Local = np.ndarray | list[Any]
 
 NUMBERS = {bool: "?", int: "i8", float: "f8", complex: "c16"}
 EXACT = 2**53  # whole numbers up to here are float64s too
+BIG = "beyond float64"
 
 
 def objects(part: Local) -> list[Any]:
@@ -75,27 +74,19 @@ def typed(values: Local, dtype: Any) -> Local:
     return array
 
 
-def settled(comm: Communicator, part: Local) -> Local:
-    """The part as an array if all elements on all ranks are numbers, or arrays of one kind, else as a list.
-
-    Strings of a list stay what they are: in an array each would take the memory of the longest. A whole number that is
-    none of int64, or between floats none of float64, keeps all as they are.
-    """
-    told = comm.allgather((len(part), _kinds(part)))
-    # An array without elements has NumPy's default dtype as often as one that was meant.
-    full = [kinds for length, kinds in told if length] or [kinds for _, kinds in told]
-    dtype = _common(set().union(*full))
-    made = None if dtype is None else _converted(part, dtype)
-    if comm.allreduce(int(made is not None), "min"):
-        return made
-    return objects(part)
-
-
-def _kinds(part: Local) -> set[str]:
-    """The dtypes that elements have, "O" for what has none."""
+def described(part: Local) -> tuple[bool, set[str]]:
+    """Whether there are elements, and the dtypes they have: "O" for what has none, BIG if one is a whole number that
+    float64 has not."""
     if isinstance(part, np.ndarray):
-        return {part.dtype.str}
-    return {_kind(kind) for kind in set(map(type, part))}
+        return len(part) > 0, {part.dtype.str}
+    types = set(map(type, part))
+    kinds = {_kind(kind) for kind in types}
+    if int in types and "O" not in kinds:
+        whole = part if len(types) == 1 else [value for value in part if isinstance(value, int)]
+        low, high = min(whole), max(whole)
+        if max(-low, high) > EXACT:
+            kinds.add(BIG if low >= -(2**63) and high < 2**63 else "O")
+    return len(part) > 0, kinds
 
 
 def _kind(kind: type) -> str:
@@ -104,28 +95,27 @@ def _kind(kind: type) -> str:
     return np.dtype(kind).str if issubclass(kind, (np.number, np.bool_)) else "O"
 
 
+def settle(part: Local, told: Sequence[tuple[bool, set[str]]]) -> Local:
+    """The part as an array of the dtype that has all ranks' elements, else as a list.
+
+    Args:
+        told: how each rank's part was described.
+    """
+    # An array without elements has NumPy's default dtype as often as one that was meant.
+    full = [kinds for has, kinds in told if has] or [kinds for _, kinds in told]
+    dtype = _common(set().union(*full))
+    if dtype is None:
+        return objects(part)
+    return np.asarray(part, dtype) if len(part) else np.empty(0, dtype)
+
+
 def _common(names: set[str]) -> np.dtype | None:
     """The dtype that has all values of these; None if none has, or there are none."""
-    dtypes = [np.dtype(name) for name in names]
+    dtypes = [np.dtype(name) for name in names - {BIG}]
     kinds = {dtype.kind for dtype in dtypes}
     if not kinds or "O" in kinds:
         return None
     if len(kinds) > 1 and not kinds <= set("iufc"):
         return None
     dtype = np.result_type(*dtypes)
-    return None if kinds <= set("iu") and dtype.kind == "f" else dtype  # int64 and uint64
-
-
-def _converted(part: Local, dtype: np.dtype) -> np.ndarray | None:
-    """As an array, or None where a whole number would not be the same."""
-    if len(part) == 0:
-        return np.empty(0, dtype)
-    if isinstance(part, np.ndarray):
-        return part.astype(dtype, copy=False)
-    mixed = dtype.kind in "fc" and int in set(map(type, part))
-    if mixed and any(isinstance(value, int) and abs(value) > EXACT for value in part):
-        return None
-    try:
-        return np.array(part, dtype)
-    except OverflowError:
-        return None
+    return None if dtype.kind in "fc" and (BIG in names or kinds <= set("iu")) else dtype  # or int64 and uint64

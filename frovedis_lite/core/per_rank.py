@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from frovedis_lite.core import elements
-from frovedis_lite.core.collective import everywhere, together
+from frovedis_lite.core.collective import everywhere, settled, together
 from frovedis_lite.core.handle import Distributed
-from frovedis_lite.core.local import Local, as_local, settled
+from frovedis_lite.core.local import Local, as_local
 from frovedis_lite.engine.comm import Communicator
 from frovedis_lite.engine.session import Session, current
 
@@ -88,4 +88,4 @@ def _of_rank(comm: Communicator, value: Any, rank: int) -> Any:
 
 
 def _as_part(comm: Communicator, value: Any) -> Local:
-    return settled(comm, together(comm, as_local, value))
+    return settled(comm, as_local, value)

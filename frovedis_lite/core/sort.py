@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from frovedis_lite.core.collective import aligned, everywhere, exchange, together
-from frovedis_lite.core.local import Local, joined, objects, picked, settled
+from frovedis_lite.core.collective import aligned, everywhere, exchange, settled, together
+from frovedis_lite.core.local import Local, joined, objects, picked
 from frovedis_lite.engine.comm import Communicator
 
 
@@ -25,7 +25,7 @@ def sample_sorted(comm: Communicator, part: Local, key: Callable | None, reverse
     part = aligned(comm, part)  # samples of equal weight
     keys = part
     if key is not None:
-        keys = settled(comm, together(comm, lambda: [key(value) for value in objects(part)]))
+        keys = settled(comm, lambda: [key(value) for value in objects(part)])
     keys, values = together(comm, _sorted, keys, None if key is None else part, reverse)
     if comm.size == 1:
         return values

@@ -10,11 +10,10 @@ import numpy as np
 from frovedis_lite.core import elements, keys
 from frovedis_lite.core.collective import aligned
 from frovedis_lite.core.handle import Distributed
-from frovedis_lite.core.local import as_local, joined, settled, typed
+from frovedis_lite.core.local import as_local, described, joined, settle, typed
 from frovedis_lite.core.maps import dunordered_map
 from frovedis_lite.core.per_rank import node_local
 from frovedis_lite.core.sort import sample_sorted
-from frovedis_lite.engine.comm import Alone
 from frovedis_lite.engine.session import Session, current
 
 NOTHING: Any = object()
@@ -44,7 +43,7 @@ class dvector(Distributed):
     def __init__(self, values: Any = (), dtype: Any = None, session: Session | None = None) -> None:
         session = session or current()
         local = as_local(values)
-        local = settled(Alone(), local) if dtype is None else typed(local, dtype)
+        local = settle(local, [described(local)]) if dtype is None else typed(local, dtype)
         self.parts = session.run_parts(elements.owned, session.scatter(local))
 
     # What it is
@@ -52,7 +51,7 @@ class dvector(Distributed):
     def _described(self) -> tuple[list[int], str | None]:
         known = self.__dict__.get("_known")
         if known is None or self.parts.held is None:  # held says when it was released
-            known = self._known = self.run(elements.described)
+            known = self._known = self.run(elements.known)
         return known
 
     @property

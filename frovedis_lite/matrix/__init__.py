@@ -1,0 +1,1 @@
+"""Vectors and matrices on the ranks, behind the interface of Frovedis' Python client."""
