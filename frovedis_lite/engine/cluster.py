@@ -136,9 +136,10 @@ class ClusterSession(Session):
         """What stands for `Parts` in a message."""
         if not isinstance(item, Parts):
             return item
-        generation, number = item.held
+        held = item.held
         if item.session is not self:
-            raise ValueError("this data is on the ranks of another session")
+            raise ValueError("this data belongs to another session")
+        generation, number = held
         if generation != self._generation or self._processes is None:
             raise ReleasedError("this data is no longer on the ranks: they were restarted after an error")
         return worker.Part(number)
