@@ -62,7 +62,7 @@ def _told(comm: Communicator, function: Callable[[], T], about: Callable[[T], An
 def _portable(error: Exception) -> bytes:
     """The error as other ranks can raise it."""
     try:
-        text = pickle.dumps(error)
+        text = _dumped(error)
         pickle.loads(text)
         return text
     except Exception:  # a class that others do not have, or whose constructor wants more than its message
@@ -85,7 +85,12 @@ def exchange(comm: Communicator, outgoing: Sequence[T]) -> list[T]:
 
 
 def _dumped(value: Any) -> bytes:
-    return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    try:
+        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, AttributeError):  # of a class or function that came to the ranks by value
+        import cloudpickle
+
+        return cloudpickle.dumps(value)
 
 
 def aligned(comm: Communicator, part: Local, sizes: Sequence[int] | None = None) -> Local:
