@@ -192,10 +192,13 @@ class ClusterSession(Session):
             events = self._events = queue.SimpleQueue()
             jobs = {}
             try:
-                for rank, engine in enumerate(processes.engines):
+                for rank in range(self.size):
                     frames = packed[rank if len(packed) > 1 else 0].frames
-                    view = processes.client[engine]
-                    jobs[rank] = job = view.apply_async(worker.call, order, frames)
+                    try:
+                        view = processes.client[processes.engines[rank]]
+                        jobs[rank] = job = view.apply_async(worker.call, order, frames)
+                    except Exception as error:  # ipyparallel's own: the engine is gone
+                        self._broken(rank, error)
                     view.history.clear()
                     job.add_done_callback(lambda job, rank=rank: events.put(rank))
                 return self._await(processes, jobs, events)
@@ -248,13 +251,15 @@ class ClusterSession(Session):
         """After Control-C: ranks that are in the middle of a call stop too, or end."""
         self._renew = True
         try:
-            for rank, job in jobs.items():
-                if not job.done():
-                    os.kill(processes.pids[rank], signal.SIGINT)
-            deadline = time.monotonic() + GRACE
-            while time.monotonic() < deadline and not self._died:
-                if len(jobs) == self.size and all(job.done() for job in jobs.values()):
+            begin, told = time.monotonic(), -1.0
+            while (now := time.monotonic() - begin) < GRACE and not self._died:
+                waiting = [rank for rank, job in jobs.items() if not job.done()]
+                if len(jobs) == self.size and not waiting:
                     return
+                if now - told > 0.5:  # a rank that had not begun yet did not listen
+                    told = now
+                    for rank in waiting:
+                        os.kill(processes.pids[rank], signal.SIGINT)
                 time.sleep(0.01)
         except (OSError, KeyboardInterrupt):  # the second one does not wait
             pass

@@ -185,7 +185,7 @@ class Processes:
         from frovedis_lite.engine import worker
 
         ids = self.client.ids
-        jobs = [self.client[i].apply_async(worker.start, str(self.folder), sys.path) for i in ids]
+        jobs = [self.client[i].apply_async(worker.start, str(self.folder), sys.path, os.getpid()) for i in ids]
         said = [job.get(timeout=timeout) for job in jobs]
         ranks = {rank: engine for engine, (rank, _, _) in zip(ids, said, strict=True)}
         if sorted(ranks) != list(range(size)) or any(count != size for _, count, _ in said):

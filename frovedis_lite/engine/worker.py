@@ -15,6 +15,7 @@ from typing import Any
 import cloudpickle
 import psutil
 
+from frovedis_lite.engine import keeper
 from frovedis_lite.engine.comm import Ranks
 from frovedis_lite.engine.wire import Packed, unpack
 
@@ -112,10 +113,11 @@ class State:
 _state: State | None = None
 
 
-def start(folder: str, path: list[str]) -> tuple[int, int, int]:
+def start(folder: str, path: list[str], driver: int) -> tuple[int, int, int]:
     """Make ready; every rank calls it once.
 
     Args:
+        driver: the process that started the ranks.
         folder: of the cluster.
         path: where the program looks for modules.
     Returns:
@@ -125,9 +127,18 @@ def start(folder: str, path: list[str]) -> tuple[int, int, int]:
     from mpi4py import MPI
 
     sys.path.extend(entry for entry in path if entry not in sys.path)
+    threading.Thread(target=_end_with, args=(driver, folder), name="keeper", daemon=True).start()
     world = MPI.COMM_WORLD
     _state = State(Path(folder), world, Watched(world.Dup(), world.Dup()))
     return world.Get_rank(), world.Get_size(), os.getpid()
+
+
+def _end_with(driver: int, folder: str) -> None:
+    """In a thread: what the keeper does too, should somebody have killed it."""
+    while driver not in keeper.wait([driver]):
+        pass
+    keeper.end_all(folder)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def call(order: dict[str, Any], frames: list[bytes | str]) -> list[Any]:

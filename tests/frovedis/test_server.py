@@ -156,11 +156,19 @@ def test_within_mpiexec():
 
 
 @needs_mpi
-@pytest.mark.parametrize("end", ["raise KeyError", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        "raise KeyError",
+        "os.kill(os.getpid(), signal.SIGKILL)",
+        "current()._processes._keeper.kill(); os.kill(os.getpid(), signal.SIGKILL)",
+    ],
+    ids=["error", "killed", "killed with its keeper"],
+)
 def test_program_ends(end):
     """Without shut_down: by an error, and killed in the middle of a run."""
     code = f"""
-        import threading, time
+        import os, signal, threading, time
         from clusters import forever
         from frovedis_lite.engine.session import current
         from frovedis_lite.exrpc.server import FrovedisServer
