@@ -8,7 +8,7 @@ import pytest
 import solkit as sol
 from solkit import deployment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module", params=networks.REAL)
