@@ -18,7 +18,7 @@ The second hour counts words, which meet by their hash on one rank each:
     >>> counts["fox"]
     1
 
-A table that all ranks read is broadcast, and is an argument of the function:
+(`load_lines` reads the lines of a file.) A table that all ranks read is broadcast, and is an argument of the function:
 
     >>> prices = broadcast({"apple": 10, "grape": 30})
     >>> scatter(["grape", "apple", "grape"]).map(lambda fruit, price: price[fruit], prices).sum()
@@ -29,6 +29,7 @@ Everything runs in this process, or on MPI's ranks: under `mpiexec` and `srun`, 
 
 from frovedis_lite.core.maps import dunordered_map
 from frovedis_lite.core.per_rank import broadcast, make_node_local, node_local
+from frovedis_lite.core.text import load_lines
 from frovedis_lite.core.vector import dvector, scatter
 
-__all__ = ["broadcast", "dunordered_map", "dvector", "make_node_local", "node_local", "scatter"]
+__all__ = ["broadcast", "dunordered_map", "dvector", "load_lines", "make_node_local", "node_local", "scatter"]

@@ -56,7 +56,9 @@ def _told(comm: Communicator, function: Callable[[], T], about: Callable[[T], An
         return made, [about for _, about in told]
     if error is not None and first == comm.rank:
         raise error
-    raise pickle.loads(told[first][0])
+    elsewhere = pickle.loads(told[first][0])
+    elsewhere.add_note(f"It was raised on rank {first}.")
+    raise elsewhere
 
 
 def _portable(error: Exception) -> bytes:

@@ -59,7 +59,9 @@ def stable_hash(key: Any) -> int:
 
 
 def _one_nan(key: Any) -> Any:
-    """The key; for any NaN the same one, which a dictionary finds again."""
+    """The key; for any NaN in it the same one, which a dictionary finds again."""
+    if type(key) is tuple:
+        return tuple(map(_one_nan, key))
     return math.nan if isinstance(key, (float, np.floating)) and key != key else key
 
 
@@ -145,6 +147,7 @@ def listed(comm: Communicator, shard: Shard, what: str) -> Local:
 
 def looked_up(comm: Communicator, shard: Shard, key: Any) -> list[Any]:
     """The key's value in a list, or an empty list."""
+    key = _one_nan(key)
     found = together(comm, lambda: [shard.values[key]] if key in shard.values else [])
     return [value for values in everywhere(comm, found) for value in values]
 

@@ -36,11 +36,13 @@ class dvector(Distributed):
         dtype: NumPy's; None: found out; `object`: a list, whatever the elements are.
         session: whose ranks; None: `current()`.
     Raises:
-        TypeError: what is no sequence of elements.
+        TypeError: what is no sequence of elements, or a set.
         ValueError: an array of more dimensions, or a value that the dtype does not have.
     """
 
     def __init__(self, values: Any = (), dtype: Any = None, session: Session | None = None) -> None:
+        if isinstance(values, (set, frozenset)):
+            raise TypeError("a set has no order that is the same on all ranks; make it a list, sorted(values)")
         session = session or current()
         local = as_local(values)
         local = settle(local, [described(local)]) if dtype is None else typed(local, dtype)
@@ -74,9 +76,9 @@ class dvector(Distributed):
         return self.count()
 
     def __repr__(self) -> str:
-        if not self.session.is_up or self.parts._held is None:
-            return "<dvector, released>"
-        return f"<dvector of {self.count()} elements ({self.dtype or 'objects'}) on {self.session.size} ranks>"
+        known = self.__dict__.get("_known")  # where several programs are the ranks, one alone may print this
+        what = f"of {sum(known[0])} elements ({np.dtype(known[1]).name if known[1] else 'objects'}) " if known else ""
+        return f"<dvector {what}on {self.session.size} ranks>"
 
     # To this process
 

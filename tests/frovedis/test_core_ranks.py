@@ -6,7 +6,7 @@ from ranks import on_ranks
 PROGRAM = """
 import random
 import numpy as np
-from frovedis_lite.core import broadcast, dvector, make_node_local, scatter
+from frovedis_lite.core import broadcast, dvector, load_lines, make_node_local, scatter
 from frovedis_lite.engine.session import current
 
 said = []
@@ -99,6 +99,18 @@ say(vector.as_node_local().map(lambda part: part[::-1][::-1]).as_dvector().gathe
 counts = vector.map(lambda x: (x % 7, 1)).reduce_by_key(lambda x, y: x + y)
 say([counts[6], 8 in counts, counts.get(8)])
 
+# lines, also longer than a rank's share
+import tempfile
+from pathlib import Path
+
+with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder, "text")
+    for lines in ([], ["only one"], ["", "two", ""], ["é" * 100, "b", "", "c"], [str(i) for i in range(99)]):
+        path.write_text("".join(f"{line}\\n" for line in lines), encoding="utf-8")
+        current().comm.barrier()
+        assert load_lines(path).gather() == lines
+        current().comm.barrier()
+
 if current().comm.rank == 0:
     print("\\n".join(said))
 """
@@ -170,3 +182,43 @@ def test_errors(size):
         """,
     )
     assert said.count("done") == size
+
+
+def test_sort_shares():
+    """Whatever the values are and wherever they lie, no rank gets more than twice its share, and a few."""
+    said = on_ranks(
+        3,
+        """
+        import numpy as np
+        from frovedis_lite.core import dvector
+        from frovedis_lite.engine.session import current
+
+        ranks = current().size
+        rng = np.random.default_rng(0)
+        for n in (1, 4, 50, 1000):
+            for values in (
+                rng.random(n),
+                rng.integers(0, 3, n),
+                np.arange(n),
+                np.arange(n)[::-1],
+                np.r_[np.zeros(n // 2), rng.random(n - n // 2)],
+                rng.choice(["a", "b", "cc"], n),
+                rng.exponential(1, n).astype(np.float32) ** 9,
+            ):
+                for sizes in (None, [n, 0, 0], [0, 0, n]):
+                    for reverse in (False, True):
+                        vector = dvector(values).align(sizes)
+                        made = vector.sort(reverse=reverse)
+                        expected = np.sort(values)[::-1] if reverse else np.sort(values)
+                        assert np.array_equal(made.gather(), expected)
+                        assert max(made.sizes()) <= 2 * n / ranks + ranks**2
+                        assert made.dtype == values.dtype
+                        if n == 50:
+                            places = vector.zip_with_index().sort(key=lambda pair: pair[0], reverse=reverse)
+                            assert [i for _, i in places] == sorted(
+                                range(n), key=lambda i: values[i], reverse=reverse
+                            )
+        print("done")
+        """,
+    )
+    assert said.count("done") == 3
