@@ -23,7 +23,8 @@ from frovedis_lite.engine.session import Parts, Rows, Session, count_rows, share
 from frovedis_lite.engine.wire import Packed, unpack
 from frovedis_lite.errors import RankError, ReleasedError, ServerError
 
-GRACE = 3.0  # seconds that ranks have to end by themselves after one raised an exception, or Control-C
+PACKAGE = __name__.split(".")[0]
+GRACE = 5.0  # seconds that ranks have to end by themselves after one raised an exception, or Control-C
 AGAIN = "FrovedisServer.initialize starts new ranks; FrovedisServer.shut_down goes back to this process alone"
 
 
@@ -168,22 +169,20 @@ class ClusterSession(Session):
             self.check()
             if self._processes is None:
                 self._start()
-            replies = self._ask(function, sent, store, everyone)
-            if any(kind == "unreadable" for kind, *_ in replies) and _by_value(function):
-                replies = self._ask(function, sent, store, everyone)
-            results, raised = [], None
-            for kind, *frames in replies:
-                result = unpack(frames, remove=True) if frames else None
-                if kind in ("raised", "unreadable") and raised is None:
-                    raised = result
-                results.append(result)
-            if raised is not None:
-                raise raised
-            if any(kind == "aborted" for kind, *_ in replies):
+            kinds, results = self._ask(function, sent, store, everyone)
+            if "unreadable" in kinds and _by_value(function, results[kinds.index("unreadable")]):
+                kinds, results = self._ask(function, sent, store, everyone)
+            for kind, result in zip(kinds, results, strict=True):
+                if kind in ("raised", "unreadable"):
+                    raise result
+            if "aborted" in kinds:
                 raise RankError("the ranks gave up, and none said why")
             return results
 
-    def _ask(self, function: Callable[..., Any], sent: list[Any], store: int | None, everyone: bool) -> list[Any]:
+    def _ask(
+        self, function: Callable[..., Any], sent: list[Any], store: int | None, everyone: bool
+    ) -> tuple[list[str], list[Any]]:
+        """What kind of answer each rank gave, and the result or exception."""
         processes, packed = self._processes, []
         try:
             packed.extend(Packed((function, *item), processes.folder) for item in sent)
@@ -201,9 +200,10 @@ class ClusterSession(Session):
                         self._broken(rank, error)
                     view.history.clear()
                     job.add_done_callback(lambda job, rank=rank: events.put(rank))
-                return self._await(processes, jobs, events)
+                replies = self._await(jobs, events)
+                return [kind for kind, *_ in replies], [self._result(frames) for _, *frames in replies]
             except KeyboardInterrupt:
-                self._interrupt(processes, jobs, events)
+                self._interrupt(processes, jobs)
                 raise
         finally:
             for item in packed:
@@ -217,7 +217,7 @@ class ClusterSession(Session):
                 dropped.append(number)
         return dropped
 
-    def _await(self, processes: Processes, jobs: dict[int, Any], events: Any) -> list[Any]:
+    def _await(self, jobs: dict[int, Any], events: Any) -> list[Any]:
         """Every rank's answer, in the order of ranks; those that hang after an exception have none."""
         replies: dict[int, Any] = {}
         deadline = None
@@ -247,7 +247,18 @@ class ClusterSession(Session):
         self.restart()
         raise ServerError(f"rank {rank} does not answer: {type(error).__name__}: {error}") from error
 
-    def _interrupt(self, processes: Processes, jobs: dict[int, Any], events: Any) -> None:
+    def _result(self, frames: list[Any]) -> Any:
+        if not frames:
+            return None
+        try:
+            return unpack(frames, remove=True)
+        except OSError:  # a rank died, and files with it
+            for _ in range(20):
+                self.check()
+                time.sleep(0.05)
+            raise
+
+    def _interrupt(self, processes: Processes, jobs: dict[int, Any]) -> None:
         """After Control-C: ranks that are in the middle of a call stop too, or end."""
         self._renew = True
         try:
@@ -266,10 +277,16 @@ class ClusterSession(Session):
         self.restart()
 
 
-def _by_value(function: Callable[..., Any]) -> bool:
-    """Whether the module of a function that the ranks cannot import was sent to be sent along from now on."""
+def _by_value(function: Callable[..., Any], error: Exception) -> bool:
+    """Whether the ranks could not import the module of a function, which is sent along with it from now on."""
     module = sys.modules.get(getattr(function, "__module__", None) or "")
-    if module is None or module.__name__ in cloudpickle.list_registry_pickle_by_value():
+    if (
+        module is None
+        or not isinstance(error, (ImportError, AttributeError))
+        or module.__name__.split(".")[0] == PACKAGE
+    ):
+        return False
+    if module.__name__ in cloudpickle.list_registry_pickle_by_value():
         return False
     cloudpickle.register_pickle_by_value(module)
     return True

@@ -159,6 +159,7 @@ def call(order: dict[str, Any], frames: list[bytes | str]) -> list[Any]:
     try:
         function, args, kwargs = unpack(frames)
     except Exception as error:
+        state.comm.alarm()
         return ["unreadable", *_described(error, state)]
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, signal.default_int_handler) if main else None

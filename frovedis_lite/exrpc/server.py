@@ -106,7 +106,7 @@ class FrovedisServer:
 
     @classmethod
     def reset(cls) -> None:
-        """Begin anew with as many ranks: what was on them is lost.
+        """Begin anew with as many ranks: what was on them is lost, and modules that have changed are imported again.
 
         Raises:
             ServerError: there is no server, or a rank of it died.

@@ -17,7 +17,7 @@ from frovedis_lite.errors import ReleasedError, ServerError
 from frovedis_lite.exrpc.server import FrovedisServer
 
 pytestmark = needs_mpi
-X = np.random.default_rng(0).standard_normal((2000, 5))
+X = np.random.default_rng(0).standard_normal((20_000, 5))  # large enough to go through files
 NOTICED = 5.0  # seconds
 
 
