@@ -63,6 +63,10 @@ class ELL:
     def dtype(self) -> np.dtype:
         return self.value.dtype
 
+    @property
+    def nnz(self) -> int:
+        return int(self.lengths.sum(dtype=np.int64))
+
 
 @dataclass
 class JDS:
@@ -133,6 +137,10 @@ class JDS:
     @property
     def dtype(self) -> np.dtype:
         return self.value.dtype
+
+    @property
+    def nnz(self) -> int:
+        return len(self.value) + self.rest.nnz
 
 
 @dataclass
