@@ -132,7 +132,7 @@ def test_ranks():
     made += [model.radius_neighbors_graph(points, 1.5).toarray(), KNeighborsClassifier().fit(X, X[:, 0] > 0).predict(X)]
     if current().comm.rank == 0:
         for each in made:
-            print(*np.round(each.ravel(), 9))
+            print(*np.round(each.ravel() * 1.0, 9))
     """
     one, two, four = (on_ranks(size, code) for size in (1, 2, 4))
     assert one == two == four
