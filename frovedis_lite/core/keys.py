@@ -7,6 +7,7 @@ can combine alone is combined before it is sent. Orders are those of first appea
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date, datetime
 from numbers import Number
 from typing import Any
 from zlib import crc32
@@ -19,6 +20,7 @@ from frovedis_lite.engine.comm import Communicator
 
 MASK = 2**64 - 1
 GOLDEN = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: multiplied by it, keys in arithmetic sequence spread
+NAT = np.datetime64("NaT")
 
 
 @dataclass
@@ -37,7 +39,8 @@ class Shard:
 def stable_hash(key: Any) -> int:
     """A hash that is the same in every process, and the same for keys that are equal.
 
-    It spreads numbers, strings, bytes, and tuples and frozensets of these. Keys of another class all have the same.
+    It spreads numbers, strings, bytes, dates, and tuples and frozensets of these. All keys of other classes have the
+    same.
     """
     if isinstance(key, str):
         code = crc32(key.encode("utf-8", "surrogatepass"))
@@ -53,6 +56,8 @@ def stable_hash(key: Any) -> int:
         code = sum(map(stable_hash, key))
     elif isinstance(key, (Number, np.bool_)):
         code = 0 if key != key else hash(key)  # NaN's is its address
+    elif isinstance(key, date) and not isinstance(key, datetime):
+        code = key.toordinal()
     else:
         code = 0
     return (code * GOLDEN & MASK) >> 32
@@ -62,7 +67,9 @@ def _one_nan(key: Any) -> Any:
     """The key; for any NaN in it the same one, which a dictionary finds again."""
     if type(key) is tuple:
         return tuple(map(_one_nan, key))
-    return math.nan if isinstance(key, (float, np.floating)) and key != key else key
+    if isinstance(key, (float, np.generic)) and key != key:
+        return NAT if isinstance(key, (np.datetime64, np.timedelta64)) else math.nan
+    return key
 
 
 def _pairs(part: Local) -> Iterator[tuple[Any, Any]]:

@@ -78,6 +78,10 @@ say(scatter([float("nan"), 1.0, float("nan")] * 3).distinct().gather())
 say(scatter([(float("nan"), i) for i in range(6)]).group_by_key().gather())
 say(scatter(np.array(["a", "bcd", "ef"])).map_partitions(lambda part: np.char.upper(part)).gather())
 say(scatter(np.array([2**62] * 5)).sum())
+dates = scatter(np.array(["2026-02-01", "NaT", "2026-01-01", "NaT", "2026-02-01", "NaT"], "M8[D]"))
+say(dates.distinct().gather())
+say(dates.sort().gather())
+say(dates.map(lambda x: (x, 1)).count_by_key().gather())
 say(scatter([2**62, 5, 0.5, 2**62 + 1]).gather())
 say(scatter(range(10)).map(lambda x: 2**62 * x).gather())  # too large for int64 on the last rank only
 say(scatter(range(10)).map(lambda x: x if x < 9 else "nine").gather())
@@ -195,7 +199,7 @@ def test_sort_shares():
 
         ranks = current().size
         rng = np.random.default_rng(0)
-        for n in (1, 4, 50, 1000):
+        for n in (1, 50, 1000):
             for values in (
                 rng.random(n),
                 rng.integers(0, 3, n),
@@ -205,19 +209,18 @@ def test_sort_shares():
                 rng.choice(["a", "b", "cc"], n),
                 rng.exponential(1, n).astype(np.float32) ** 9,
             ):
-                for sizes in (None, [n, 0, 0], [0, 0, n]):
-                    for reverse in (False, True):
-                        vector = dvector(values).align(sizes)
-                        made = vector.sort(reverse=reverse)
-                        expected = np.sort(values)[::-1] if reverse else np.sort(values)
-                        assert np.array_equal(made.gather(), expected)
-                        assert max(made.sizes()) <= 2 * n / ranks + ranks**2
-                        assert made.dtype == values.dtype
-                        if n == 50:
-                            places = vector.zip_with_index().sort(key=lambda pair: pair[0], reverse=reverse)
-                            assert [i for _, i in places] == sorted(
-                                range(n), key=lambda i: values[i], reverse=reverse
-                            )
+                for sizes, reverse in ((None, True), ([0, 0, n], False)):
+                    vector = dvector(values).align(sizes)
+                    made = vector.sort(reverse=reverse)
+                    expected = np.sort(values)[::-1] if reverse else np.sort(values)
+                    assert np.array_equal(made.gather(), expected)
+                    assert max(made.sizes()) <= 2 * n / ranks + ranks**2
+                    assert made.dtype == values.dtype
+                    if n == 50:
+                        places = vector.zip_with_index().sort(key=lambda pair: pair[0], reverse=reverse)
+                        assert [i for _, i in places] == sorted(
+                            range(n), key=lambda i: values[i], reverse=reverse
+                        )
         print("done")
         """,
     )
