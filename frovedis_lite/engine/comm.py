@@ -95,8 +95,12 @@ class Ranks:
         if array.dtype == bool:
             array = array.astype(np.int64)
         made = np.empty_like(array)
-        self.mpi.Allreduce(array, made, kind)
+        self.reduce(array, made, kind)
         return made if isinstance(value, np.ndarray) else made.item()
+
+    def reduce(self, array: np.ndarray, made: np.ndarray, kind: Any) -> None:
+        """The MPI call of `allreduce`."""
+        self.mpi.Allreduce(array, made, kind)
 
     def bcast(self, value: Any, root: int = 0) -> Any:
         return self.mpi.bcast(value, root)

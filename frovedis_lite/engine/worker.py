@@ -13,18 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
+import numpy as np
 import psutil
 
 from frovedis_lite.engine import keeper
 from frovedis_lite.engine.comm import Ranks
 from frovedis_lite.engine.wire import Packed, unpack
 
-SPIN = 0.002  # seconds of waiting for another rank until this one lets go of the processor
+PATIENCE = 0.02  # seconds of waiting for other ranks, until this one looks after them less often
 PAUSE = 0.0001
 
 
 class Aborted(BaseException):
     """Another rank raised an exception, and will not come to where this one waits. No `except Exception` stops it."""
+
+
+_pending: list[Any] = []  # operations that were given up: MPI may still write into their memory
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,10 @@ class Part:
 class Watched(Ranks):
     """MPI's ranks, which do not wait for one that has raised an exception.
 
-    Every operation begins with a barrier that does not block; while it is not over, the rank looks whether another has
-    given alarm. Behind the barrier all ranks are known to be in the operation. After an alarm the communicator is in
-    pieces, and the next call gets a new one.
+    Sums do not block; while they are not done, the rank looks whether another has given alarm. Other operations begin
+    with such a barrier, behind which all ranks are known to be in them.
+    After an alarm the communicator is in pieces, and the
+    next call gets a new one.
 
     Args:
         mpi: an mpi4py communicator that nobody else uses.
@@ -58,23 +63,30 @@ class Watched(Ranks):
             if rank != self.rank:
                 self.alarms.Isend((b"", 0, MPI.BYTE), rank).Free()
 
-    def meet(self) -> None:
-        """Wait for all.
+    def finish(self, request: Any, *memory: Any) -> None:
+        """Wait until an operation is done.
 
+        Args:
+            memory: what it reads and writes.
         Raises:
-            Aborted: one of them will not come.
+            Aborted: a rank will not come.
         """
-        request = self.mpi.Ibarrier()
         begin = time.perf_counter()
         while not request.Test():
             if self.alarms.Iprobe():
+                _pending.append((request, *memory))
                 raise Aborted
-            if time.perf_counter() - begin > SPIN:
+            if time.perf_counter() - begin < PATIENCE:
+                os.sched_yield()  # there may be more ranks than processors
+            else:
                 time.sleep(PAUSE)
 
-    def allreduce(self, value: Any, op: str = "sum") -> Any:
-        self.meet()
-        return super().allreduce(value, op)
+    def meet(self) -> None:
+        """Wait for all."""
+        self.finish(self.mpi.Ibarrier())
+
+    def reduce(self, array: np.ndarray, made: np.ndarray, kind: Any) -> None:
+        self.finish(self.mpi.Iallreduce(array, made, kind), array, made)
 
     def bcast(self, value: Any, root: int = 0) -> Any:
         self.meet()

@@ -158,6 +158,33 @@ def test_dropped(session):
     assert parts_and_bytes() == before
 
 
+def test_same_bits(session):
+    """Sums are the same on all ranks to the last bit, so that all take the same decisions."""
+
+    def differ(comm):
+        X = np.random.default_rng(comm.rank).standard_normal(50_000)
+        made = comm.allgather((comm.allreduce(X), comm.allreduce(X[:7]), comm.allreduce(float(X[0]))))
+        return [any((np.asarray(a) != np.asarray(b)).any() for a, b in zip(made[0], one, strict=True)) for one in made]
+
+    assert session.run(differ) == [False, False]
+
+
+def test_estimator(session):
+    """An estimator finds the ranks by itself, and says the same as on one process."""
+    from frovedis_lite.engine.session import use
+    from frovedis_lite.mllib.naive_bayes import GaussianNB
+
+    y = (X[:, 0] > 0).astype(int)
+    alone = GaussianNB().fit(X, y)
+    try:
+        use(session)
+        model = GaussianNB().fit(X, y)
+        assert (model.predict(X) == alone.predict(X)).all()
+    finally:
+        use(None)
+    np.testing.assert_allclose(model.theta_, alone.theta_, rtol=1e-12)
+
+
 def test_another_session(session):
     from frovedis_lite.engine.session import Here
 
