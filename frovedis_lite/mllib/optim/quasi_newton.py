@@ -1,0 +1,135 @@
+"""L-BFGS, and OWL-QN for objectives with an absolute norm."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
+Pair = tuple[np.ndarray, np.ndarray, float]  # a step, the change of the gradient, one over their product
+MEMORY = 10  # pairs
+MOST_TRIALS = 30  # of one step's length
+NOISE = 2 * np.finfo(float).eps  # values that differ by less, relatively, are the same
+
+
+class Minimum(NamedTuple):
+    """Where an iteration ended: the parameters, how many steps it took, and whether it got there."""
+
+    w: np.ndarray
+    steps: int
+    converged: bool
+
+
+def lbfgs(objective: Objective, w: np.ndarray, tol: float, max_iter: int) -> Minimum:
+    """L-BFGS (Nocedal 1980), until no element of the gradient is over `tol` or rounding is all that changes.
+
+    A step is halved or doubled until it meets the weak Wolfe conditions (Lewis and Overton 2013), most often the first
+    one. Vectors of parameters are short beside the rows, and a few products of them are all that this costs.
+    """
+    w = w.astype(np.float64)
+    value, gradient = objective(w)
+    pairs: deque[Pair] = deque(maxlen=MEMORY)
+    for step in range(max_iter):
+        if np.max(np.abs(gradient), initial=0) <= tol:
+            return Minimum(w, step, True)
+        direction = -_inverse_hessian(gradient, pairs)
+        slope = float(gradient @ direction)
+        length = 1.0 if pairs else 1.0 / max(1.0, float(np.linalg.norm(gradient)))
+        low, high = 0.0, np.inf
+        for _ in range(MOST_TRIALS):
+            new = w + length * direction
+            new_value, new_gradient = objective(new)
+            if not new_value <= value + 1e-4 * length * slope + NOISE * abs(value):
+                high = length
+            elif new_gradient @ direction < 0.9 * slope:
+                low = length
+            else:
+                break
+            length = 2 * low if high == np.inf else 0.5 * (low + high)
+        else:
+            if not pairs:
+                return Minimum(w, step, True)
+            pairs.clear()
+            continue
+        _remember(pairs, new - w, new_gradient - gradient)
+        lower = value - new_value
+        w, value, gradient = new, new_value, new_gradient
+        if lower <= 64 * np.finfo(float).eps * max(abs(value), 1e-300) and step + 1 < max_iter:
+            return Minimum(w, step + 1, True)
+    return Minimum(w, max_iter, bool(np.max(np.abs(gradient), initial=0) <= tol))
+
+
+def owlqn(objective: Objective, w: np.ndarray, l1: np.ndarray, tol: float, max_iter: int) -> Minimum:
+    """The minimum of objective(w) + sum(l1 |w|): OWL-QN (Andrew and Gao, "Scalable training of L1-regularized
+    log-linear models", ICML 2007). Within an orthant the norm is linear, so a step is L-BFGS's, kept in the orthant.
+
+    Args:
+        objective: value and gradient of the smooth part.
+        w: [parameters], where to begin.
+        l1: [parameters], 0 where there is no norm.
+        tol: the largest element of the subgradient that may remain.
+        max_iter: steps.
+    """
+    w = w.astype(np.float64)
+    smooth, gradient = objective(w)
+    value = smooth + l1 @ np.abs(w)
+    pairs: deque[Pair] = deque(maxlen=MEMORY)
+    stalled = 0
+    for step in range(max_iter):
+        slope = _steepest(w, gradient, l1)
+        if np.max(np.abs(slope), initial=0) <= tol:
+            return Minimum(w, step, True)
+        direction = -_inverse_hessian(slope, pairs)
+        if (l1 > 0).any():
+            direction = np.where((direction * slope < 0) | (l1 == 0), direction, 0)
+        if not direction @ slope < 0:
+            direction, pairs = -slope, deque(maxlen=MEMORY)
+        orthant = np.where(w != 0, np.sign(w), -np.sign(slope))
+        length = 1.0 if pairs else 1.0 / max(1.0, float(np.linalg.norm(slope)))
+        for _ in range(MOST_TRIALS):
+            new = w + length * direction
+            new = np.where((l1 > 0) & (new * orthant <= 0), 0.0, new)
+            smooth, new_gradient = objective(new)
+            new_value = smooth + l1 @ np.abs(new)
+            if new_value <= value + 1e-4 * (slope @ (new - w)) + NOISE * abs(value):
+                break
+            length *= 0.5
+        else:  # rounding: there is nothing lower near here, or the memory misleads
+            if not pairs:
+                return Minimum(w, step, True)
+            pairs.clear()
+            continue
+        _remember(pairs, new - w, new_gradient - gradient)
+        stalled = stalled + 1 if value - new_value <= 1e-14 * abs(value) else 0
+        w, value, gradient = new, new_value, new_gradient
+        if stalled >= 5:
+            return Minimum(w, step + 1, True)
+    return Minimum(w, max_iter, bool(np.max(np.abs(_steepest(w, gradient, l1)), initial=0) <= tol))
+
+
+def _remember(pairs: deque[Pair], change: np.ndarray, bend: np.ndarray) -> None:
+    product = float(change @ bend)
+    if product > 1e-12 * float(bend @ bend):
+        pairs.append((change, bend, 1.0 / product))
+
+
+def _steepest(w: np.ndarray, gradient: np.ndarray, l1: np.ndarray) -> np.ndarray:
+    """The subgradient of least norm."""
+    at_zero = np.sign(gradient) * np.maximum(np.abs(gradient) - l1, 0)
+    return np.where(w != 0, gradient + l1 * np.sign(w), at_zero)
+
+
+def _inverse_hessian(slope: np.ndarray, pairs: deque[Pair]) -> np.ndarray:
+    """L-BFGS's two loops."""
+    made, factors = slope.copy(), []
+    for change, bend, rate in reversed(pairs):
+        factor = rate * (change @ made)
+        made -= factor * bend
+        factors.append(factor)
+    if pairs:
+        _, bend, rate = pairs[-1]
+        made /= rate * (bend @ bend)
+    for (change, bend, rate), factor in zip(pairs, reversed(factors), strict=True):
+        made += (factor - rate * (bend @ made)) * change
+    return made
