@@ -21,6 +21,7 @@ from frovedis_lite.engine.session import Parts, Session, current
 
 FORMAT = 1
 FLOATS = (np.float64, np.float32)
+SAVABLE: dict[str, type] = {}
 
 
 @dataclass
@@ -180,6 +181,12 @@ def _is_fitted_attribute(name: str) -> bool:
     return name.endswith("_") and not name.startswith("__")
 
 
+def savable(kind: type) -> type:
+    """A dataclass that fitted attributes may hold, by its name: a decorator."""
+    SAVABLE[kind.__name__] = kind
+    return kind
+
+
 def _encoded(value: Any, arrays: dict[str, np.ndarray], where: str) -> Any:
     """`value` as JSON, arrays put aside under their places."""
     if isinstance(value, np.ndarray):
@@ -196,6 +203,8 @@ def _encoded(value: Any, arrays: dict[str, np.ndarray], where: str) -> Any:
         return {"list" if isinstance(value, list) else "tuple": items}
     if value is None or isinstance(value, (bool, int, str, float)):
         return value
+    if SAVABLE.get(type(value).__name__) is type(value):
+        return {"made": type(value).__name__, **_encoded(vars(value), arrays, where)}
     raise TypeError(f"{where} is a {type(value).__name__}, which cannot be saved")
 
 
@@ -205,6 +214,9 @@ def _decoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     if "array" in value:
         array = arrays[value["array"]]
         return array[()] if value.get("scalar") else array
+    if "made" in value:
+        parts = _decoded({"dict": value["dict"]}, arrays)
+        return SAVABLE[value["made"]](**parts)
     if "dict" in value:
         return {key: _decoded(item, arrays) for key, item in value["dict"].items()}
     (kind, items), *_ = value.items()

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from frovedis_lite import native
+from frovedis_lite.mllib.base import savable
 from frovedis_lite.mllib.trees.binning import Bins
 from frovedis_lite.mllib.trees.grow import Grown
 from frovedis_lite.mllib.trees.kernels import NODE, Size, call
@@ -16,6 +17,7 @@ LEAF, UNDEFINED = -1, -2
 BLOCK = 1 << 22  # numbers of a dense block of a sparse matrix
 
 
+@savable
 @dataclass
 class Tree:
     """The attributes of scikit-learn's `tree_`, each [nodes].
@@ -88,7 +90,7 @@ class Tree:
 
     def place(self, bins: Bins) -> np.ndarray:
         """The leaf of each row in bins: [rows] int32."""
-        columns, rows = bins.codes.shape
+        rows = bins.codes.shape[1]
         made = np.empty(rows, np.int32)
         arrays = (self.feature, self.bins, self.children_left, self.children_right)
         whole = (np.ascontiguousarray(array, np.int32) for array in arrays)
