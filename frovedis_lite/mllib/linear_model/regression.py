@@ -141,7 +141,7 @@ class Ridge(LeastSquares):
     Args:
         alpha: a number, or one for each target.
         solver: "cholesky", of the normal equations (and of fewer rows than columns by "svd"); "svd", of triangular
-            factors, for columns that nearly depend on each other; "lsqr" and "sparse_cg", which in exact arithmetic have
+            factors, for columns that nearly depend on each other; "lsqr" and "sparse_cg", which without rounding have
             the same iterates: LSQR runs for both; "auto": "cholesky" for dense rows or up to 1,000 columns, else
             "sparse_cg". "sag", "saga" and "lbfgs" are refused.
         tol, max_iter: of LSQR, whose tolerance is a millionth of tol.
