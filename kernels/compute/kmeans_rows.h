@@ -5,7 +5,7 @@
  * distances are compared by is half the centroid's square less the product with it, about a point `shift` near the
  * middle of the rows, where it loses no digits.
  * Sparse rows go against centroids that are turned round: [columns, padded], so that a lane is a centroid.
- * Sums are float64, one set per task: they do not depend on the number of threads. */
+ * Sums are float64, one set per task. */
 
 enum { NAME(ROWS) = 2 * LANES };
 typedef REAL NAME(vec) __attribute__((vector_size(64)));

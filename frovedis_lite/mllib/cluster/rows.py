@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from frovedis_lite.matrix.products import times
 from frovedis_lite.native import address, library, threads
 
-TASKS = 16  # as many sums of rows at once, of a fixed number: results do not depend on the number of threads
-MEMORY = 1 << 25  # numbers in them
+TASKS = 16  # sums of rows side by side: as many as there are threads, or this many where they are small
+SMALL = 1 << 19  # numbers in all of them
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -61,7 +62,7 @@ class Rows:
             weights, or None; and how many labels are not what they were.
         """
         count = len(centers)
-        tasks = max(1, min(TASKS, MEMORY // (count * (self.columns + 1)), self.rows // 64))
+        tasks = max(1, min(max(threads(), min(TASKS, SMALL // (count * (self.columns + 1)))), self.rows // 64))
         made = np.zeros((tasks, count, self.columns + 1)) if sums else None
         changed = np.zeros(tasks, np.int64)
         centers = np.ascontiguousarray(centers, dtype=self.dtype)
@@ -88,7 +89,8 @@ class Rows:
         count = len(centers)
         if self.sparse:
             wide = centers.astype(np.float64)
-            products = np.asarray(self.X @ wide.T, dtype=np.float64).T
+            fast = self.dtype == np.float64  # a kernel's products are of the dtype of X
+            products = (times(self.X, wide.T) if fast else np.asarray(self.X @ wide.T)).T
             distances = np.maximum(self.squares - 2 * products + np.square(wide).sum(axis=1)[:, None], 0)
             if nearest is not None:
                 np.minimum(distances, nearest, out=distances)
