@@ -4,6 +4,7 @@ One message goes to each rank for each call, and one comes back. What goes wrong
 rank is raised with its type, ranks that hang are ended and started anew at the next call, and if one dies all end.
 """
 
+import contextlib
 import itertools
 import os
 import queue
@@ -19,6 +20,7 @@ import cloudpickle
 
 from frovedis_lite.engine import keeper, worker
 from frovedis_lite.engine.launch import Processes
+from frovedis_lite.engine.progress import Follower
 from frovedis_lite.engine.session import Parts, Rows, Session, count_rows, share
 from frovedis_lite.engine.wire import Packed, unpack
 from frovedis_lite.errors import RankError, ReleasedError, ServerError
@@ -200,7 +202,8 @@ class ClusterSession(Session):
                         self._broken(rank, error)
                     view.history.clear()
                     job.add_done_callback(lambda job, rank=rank: events.put(rank))
-                replies = self._await(jobs, events)
+                with contextlib.closing(Follower(processes.folder)) as follower:
+                    replies = self._await(jobs, events, follower)
                 return [kind for kind, *_ in replies], [self._result(frames) for _, *frames in replies]
             except KeyboardInterrupt:
                 self._interrupt(processes, jobs)
@@ -217,17 +220,21 @@ class ClusterSession(Session):
                 dropped.append(number)
         return dropped
 
-    def _await(self, jobs: dict[int, Any], events: Any) -> list[Any]:
+    def _await(self, jobs: dict[int, Any], events: Any, follower: Follower) -> list[Any]:
         """Every rank's answer, in the order of ranks; those that hang after an exception have none."""
         replies: dict[int, Any] = {}
         deadline = None
         while len(replies) < self.size:
             self.check()  # a rank that died
+            waits = [follower.wait, None if deadline is None else max(0.0, deadline - time.monotonic())]
             try:
-                rank = events.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+                rank = events.get(timeout=min((wait for wait in waits if wait is not None), default=None))
             except queue.Empty:
-                self.restart()
-                break
+                if deadline is not None and time.monotonic() >= deadline:
+                    self.restart()
+                    break
+                follower.look()
+                continue
             if rank is None:
                 continue
             try:

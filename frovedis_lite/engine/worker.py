@@ -18,6 +18,7 @@ import psutil
 
 from frovedis_lite.engine import keeper
 from frovedis_lite.engine.comm import Ranks
+from frovedis_lite.engine.progress import on_rank
 from frovedis_lite.engine.wire import Packed, unpack
 
 PATIENCE = 0.02  # seconds of waiting for other ranks, until this one looks after them less often
@@ -141,6 +142,7 @@ def start(folder: str, path: list[str], driver: int) -> tuple[int, int, int]:
     sys.path.extend(entry for entry in path if entry not in sys.path)
     threading.Thread(target=_end_with, args=(driver, folder), name="keeper", daemon=True).start()
     world = MPI.COMM_WORLD
+    on_rank(Path(folder), world.Get_rank())
     _state = State(Path(folder), world, Watched(world.Dup(), world.Dup()))
     return world.Get_rank(), world.Get_size(), os.getpid()
 
