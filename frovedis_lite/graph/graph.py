@@ -38,9 +38,6 @@ class Graph:
         directed: bool = False,
         nodes: Sequence[Hashable] | None = None,
     ) -> None:
-        self._session: Session = current()
-        self._transposed: Parts | None = None
-        self._index: dict[Hashable, int] | None = None
         self.weight = weight
         if nx_graph is None:
             self._take([], sparse.csr_array((0, 0)), directed, False)
@@ -81,8 +78,9 @@ class Graph:
         session = current()
         columns = [session.scatter(np.ascontiguousarray(codes[end::2])) for end in (0, 1)]
         values = None if weights is None else session.scatter(_checked_weights(weights))
-        made = cls()
         parts = session.run_parts(rows.assemble, *columns, values, len(names), directed)
+        made = cls.__new__(cls)
+        made.weight = "weight"
         made._set(names, parts, directed, weights is not None)
         return made
 
@@ -126,11 +124,14 @@ class Graph:
         if adjacency.indices.dtype != rows.INDEX and adjacency.nnz <= np.iinfo(rows.INDEX).max:
             small = (adjacency.indices.astype(rows.INDEX), adjacency.indptr.astype(rows.INDEX))
             adjacency = sparse.csr_array((adjacency.data, *small), shape=adjacency.shape)
-        self._set(names, self._session.scatter(adjacency), directed, weighted)
+        self._set(names, current().scatter(adjacency), directed, weighted)
 
     def _set(self, names: list[Hashable], adjacency: Parts, directed: bool, weighted: bool) -> None:
-        self._session = adjacency.session
-        self.nodes, self._adjacency, self._directed, self.is_weighted = names, adjacency, directed, weighted
+        self._session: Session = adjacency.session
+        self._adjacency: Parts | None = adjacency
+        self._transposed: Parts | None = None
+        self._index: dict[Hashable, int] | None = None
+        self.nodes, self._directed, self.is_weighted = names, directed, weighted
         entries, loops = self._session.run(rows.count_entries, adjacency)
         self._edges = entries if directed else (entries + loops) // 2
 
@@ -301,10 +302,11 @@ def as_graph(G: Any, weight: str | None = None) -> Graph:
 
 def _interleaved(first: Any, source: Any, target: Any) -> Any:
     """`first`, then source and target of each edge in turn: the order in which networkx meets nodes."""
-    plain = [isinstance(column, np.ndarray) and column.dtype.kind in "iufUS" for column in (source, target)]
-    if all(plain) and source.dtype.kind == target.dtype.kind and (len(first) == 0 or isinstance(first, np.ndarray)):
-        both = np.stack([source, target], 1).ravel()
-        return np.concatenate([first, both]).astype(both.dtype) if len(first) else both
+    given = [source, target] if len(first) == 0 else [first, source, target]
+    if all(isinstance(column, np.ndarray) and column.dtype.kind in "iufUS" for column in given):
+        kinds = {column.dtype.kind for column in given}
+        if len(kinds) == 1:
+            return np.concatenate([*given[:-2], np.stack([source, target], 1).ravel()])
     columns = [column.tolist() if isinstance(column, np.ndarray) else column for column in (first, source, target)]
     return [*columns[0], *chain.from_iterable(zip(columns[1], columns[2], strict=True))]
 

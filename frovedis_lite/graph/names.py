@@ -23,7 +23,7 @@ def number(named: Sequence[Hashable] | np.ndarray) -> tuple[list[Hashable], np.n
     if array.dtype.kind in "iu" and len(array):
         least, most = int(array.min()), int(array.max())
         if most - least < 4 * len(array) + 1_000_000:
-            return _number_by_table(array, least, most)
+            return _number_by_table(array.astype(np.int64 if array.dtype.kind == "i" else np.uint64), least, most)
     _, first, inverse = np.unique(array, return_index=True, return_inverse=True)
     order = np.argsort(first)
     place = np.empty(len(order), np.int32)

@@ -79,6 +79,9 @@ def test_from_edges(names, directed):
 def test_nodes_without_edges():
     assert list(Graph.from_edges([1], [2], nodes=[3, 2])) == [3, 2, 1]
     assert list(Graph.from_edges(np.array([1]), np.array([2]), nodes=np.arange(4))) == [0, 1, 2, 3]
+    assert list(Graph.from_edges(np.array(["a"]), np.array(["b"]), nodes=np.array(["a", "long"]))) == ["a", "long", "b"]
+    assert list(Graph.from_edges(np.array([-100], np.int8), np.array([100], np.int8), nodes=[7])) == [7, -100, 100]
+    assert list(Graph.from_edges(*np.array([[2**63], [1]], np.uint64))) == [2**63, 1]
     empty = Graph()
     assert len(empty) == empty.number_of_edges() == number_connected_components(empty) == 0
     assert pagerank(empty) == {}
@@ -192,7 +195,9 @@ def test_triangles():
         triangles(nx.DiGraph([(1, 2)]))
 
 
-@pytest.mark.parametrize("text", ["1 2\n2 3\n# no edge\n\n3 1 # an edge\n", "1 2 {'weight': 5.5}\n2 3 {'weight': 1}\n", ""])
+@pytest.mark.parametrize(
+    "text", ["1 2\n2 3\n# no edge\n\n3 1 # an edge\n", "1 2 {'weight': 5.5}\n2 3 {'weight': 1}\n", ""]
+)
 @pytest.mark.parametrize("nodetype", [int, None])
 @pytest.mark.parametrize("kind", [None, nx.DiGraph])
 def test_read_edgelist(tmp_path, text, nodetype, kind):
