@@ -4,17 +4,26 @@ ARPACK (Lehoucq, Sorensen, Yang: ARPACK Users' Guide, SIAM 1998) and LSQR (Paige
 1982) are SciPy's and run on rank 0; the products, which take the time, run on all ranks.
 """
 
+import copyreg
 from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.linalg import LinearOperator, lsqr
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, lsqr
 from scipy.sparse.linalg import eigsh as eigsh_of
 
 from frovedis_lite.linalg.local import gram_times, led, own_rows, times, transposed_times, whole_times
 from frovedis_lite.linalg.qr import tall_svd
 
 SEED = 0
+
+
+def _reduced(error: ArpackNoConvergence) -> tuple:
+    text = str(error.args[0]).removeprefix("ARPACK error -1: ")
+    return ArpackNoConvergence, (text, error.eigenvalues, error.eigenvectors)
+
+
+copyreg.pickle(ArpackNoConvergence, _reduced)  # SciPy's exception cannot go from one process to another by itself
 
 
 def top_singular(
