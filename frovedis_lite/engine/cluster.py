@@ -7,11 +7,13 @@ rank is raised with its type, ranks that hang are ended and started anew at the 
 import contextlib
 import itertools
 import os
+import pickle
 import queue
 import signal
 import sys
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -204,7 +206,9 @@ class ClusterSession(Session):
                     job.add_done_callback(lambda job, rank=rank: events.put(rank))
                 with contextlib.closing(Follower(processes.folder)) as follower:
                     replies = self._await(jobs, events, follower)
-                return [kind for kind, *_ in replies], [self._result(frames) for _, *frames in replies]
+                results = [self._result(frames) for _, _, *frames in replies]
+                _tell([said for _, said, *_ in replies])
+                return [kind for kind, *_ in replies], results
             except KeyboardInterrupt:
                 self._interrupt(processes, jobs)
                 raise
@@ -282,6 +286,21 @@ class ClusterSession(Session):
         except (OSError, KeyboardInterrupt):  # the second one does not wait
             pass
         self.restart()
+
+
+def _tell(said: list[bytes]) -> None:
+    """Print what ranks printed, and give their warnings, each once."""
+    known = set()
+    for rank, pickled in enumerate(said):
+        if not pickled:
+            continue
+        text, caught = pickle.loads(pickled)
+        for line in text.splitlines():
+            print(f"rank {rank}: {line}")
+        for message, category, file, number in caught:
+            if (message, category) not in known:
+                known.add((message, category))
+                warnings.warn_explicit(message, category, file, number)
 
 
 def _by_value(function: Callable[..., Any], error: Exception) -> bool:

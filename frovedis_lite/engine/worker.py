@@ -1,5 +1,6 @@
 """What runs on a rank that this package has started: it keeps parts under numbers, and calls functions on them."""
 
+import io
 import os
 import pickle
 import platform
@@ -8,6 +9,8 @@ import sys
 import threading
 import time
 import traceback
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -163,9 +166,36 @@ def call(order: dict[str, Any], frames: list[bytes | str]) -> list[Any]:
             number to keep the result under, or None; "everyone", whether every rank sends its result, or only rank 0.
         frames: function, arguments and keyword arguments, packed.
     Returns:
-        "done" with the result, "unreadable" or "raised" with the exception, or "aborted"; the rest are frames.
+        "done", "unreadable", "raised" or "aborted"; what it said meanwhile, as `_said` gives it; and frames of the
+        result or the exception.
     """
-    state = _state
+    text = io.StringIO()
+    with warnings.catch_warnings(record=True) as caught, redirect_stdout(text), redirect_stderr(text):
+        warnings.simplefilter("default")
+        kind, *packed = _run(order, frames, _state)
+    return [kind, _said(text.getvalue(), caught), *packed]
+
+
+def _said(text: str, caught: list[warnings.WarningMessage]) -> bytes:
+    """What was printed, and warnings (text, category, file, line), pickled; nothing for nothing."""
+    if not text and not caught:
+        return b""
+    told = []
+    for warning in caught:
+        category = warning.category if _can_travel(warning.category) else UserWarning
+        told.append((str(warning.message), category, warning.filename, warning.lineno))
+    return cloudpickle.dumps((text, told))
+
+
+def _can_travel(item: Any) -> bool:
+    try:
+        pickle.loads(cloudpickle.dumps(item))
+    except Exception:
+        return False
+    return True
+
+
+def _run(order: dict[str, Any], frames: list[bytes | str], state: State) -> list[Any]:
     if order["renew"]:
         state.comm = Watched(state.world.Dup(), state.world.Dup())
     for number in order["drop"]:
@@ -204,13 +234,13 @@ def _described(error: BaseException, state: State) -> list[Any]:
     lines = traceback.format_exception(error)
     text = f"On rank {rank} of {state.comm.size}:\n" + "".join(lines)
     try:
-        if not isinstance(error, (Exception, KeyboardInterrupt)):  # SystemExit, say: not for the whole program
-            raise TypeError
-        error.add_note(text)
-        pickle.loads(cloudpickle.dumps(error))  # some can be written, but not read
-        return Packed(error, state.folder).frames
-    except Exception:
-        return Packed(RankError(text), state.folder).frames
+        if isinstance(error, (Exception, KeyboardInterrupt)):  # not SystemExit: it is not for the whole program
+            error.add_note(text)
+            if _can_travel(error):  # some can be written, but not read
+                return Packed(error, state.folder).frames
+    except Exception:  # one that takes no notes
+        pass
+    return Packed(RankError(text), state.folder).frames
 
 
 def keep(comm: Any, item: Any) -> Any:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import types
+import warnings
 
 import numpy as np
 import pytest
@@ -156,6 +157,23 @@ def test_dropped(session):
     with pytest.raises(ReleasedError):
         session.run(total, parts)
     assert parts_and_bytes() == before
+
+
+def test_prints_and_warnings(session, capsys):
+    """What a function says on the ranks is seen here: prints with the rank, warnings once."""
+
+    def says(comm):
+        print("hello")
+        warnings.warn(f"careful at {comm.size}", RuntimeWarning, stacklevel=1)
+        return np.zeros(1) / np.zeros(1)
+
+    with pytest.warns(RuntimeWarning) as caught:
+        session.run(says)
+    assert sorted(str(warning.message) for warning in caught) == [
+        "careful at 2",
+        "invalid value encountered in divide",
+    ]
+    assert capsys.readouterr().out == "rank 0: hello\nrank 1: hello\n"
 
 
 def test_same_bits(session):
