@@ -19,8 +19,8 @@ class Graph:
 
     Args:
         nx_graph: a networkx Graph or DiGraph (multigraphs are refused: nx.Graph(G) makes one without parallel edges),
-            or a square SciPy matrix, whose entry (i, j) is the weight of the edge from i to j, explicit zeros included;
-            None: a graph without nodes.
+            or a square matrix, SciPy's or a distributed CSR matrix, whose entry (i, j) is the weight of the edge from i
+            to j, explicit zeros included; None: a graph without nodes.
         weight: the edge attribute that has the weights. An edge without it weighs 1. None: all weigh 1.
         directed: whether a matrix is that of a directed graph; otherwise it has to be symmetric.
         nodes: [n] names of a matrix' rows; 0 to n - 1 without it.
@@ -41,7 +41,7 @@ class Graph:
         self.weight = weight
         if nx_graph is None:
             self._take([], sparse.csr_array((0, 0)), directed, False)
-        elif sparse.issparse(nx_graph):
+        elif sparse.issparse(nx_graph) or isinstance(getattr(nx_graph, "parts", None), Parts):
             self._take_matrix(nx_graph, directed, nodes)
         elif all(hasattr(nx_graph, name) for name in ("adjacency", "is_directed", "is_multigraph")):
             self._take_networkx(nx_graph)
@@ -106,19 +106,21 @@ class Graph:
         self._take(names, rows.csr(data, indices, indptr, len(names)), G.is_directed(), weighted)
 
     def _take_matrix(self, matrix: Any, directed: bool, nodes: Sequence[Hashable] | None) -> None:
-        A = sparse.csr_array(matrix, dtype=np.float64)
-        if A.shape[0] != A.shape[1]:
-            raise ValueError(f"an adjacency matrix is square, not {A.shape[0]} x {A.shape[1]}")
-        if not A.has_canonical_format:
-            A = A.copy()
-            A.sum_duplicates()
-        _checked_weights(A.data)
-        if not directed and not _is_symmetric(A):
+        """A matrix of SciPy's, or one whose rows are on the ranks."""
+        count, columns = matrix.shape
+        if count != columns:
+            raise ValueError(f"an adjacency matrix is square, not {count} x {columns}")
+        names = list(range(count)) if nodes is None else list(nodes)
+        if len(set(names)) != count:
+            raise ValueError(f"{count} nodes need as many different names, not {len(set(names))}")
+        parts = current().scatter(sparse.csr_array(matrix)) if sparse.issparse(matrix) else matrix.parts
+        parts = parts.session.run_parts(rows.adopted, parts)
+        least, most = parts.session.run(rows.extreme_weights, parts)
+        if np.isnan(least):
+            raise ValueError("a weight is NaN")
+        if not directed and not parts.session.run(rows.is_symmetric, parts):
             raise ValueError("the matrix of an undirected graph is symmetric; for this one say directed=True")
-        names = list(range(A.shape[0])) if nodes is None else list(nodes)
-        if len(set(names)) != A.shape[0]:
-            raise ValueError(f"{A.shape[0]} nodes need as many different names, not {len(set(names))}")
-        self._take(names, A, directed, bool((A.data != 1).any()))
+        self._set(names, parts, directed, least < 1 or most > 1)
 
     def _take(self, names: list[Hashable], adjacency: sparse.csr_array, directed: bool, weighted: bool) -> None:
         if adjacency.indices.dtype != rows.INDEX and adjacency.nnz <= np.iinfo(rows.INDEX).max:
@@ -319,10 +321,3 @@ def _checked_weights(weights: Any) -> np.ndarray:
     if np.isnan(made).any():
         raise ValueError("a weight is NaN")
     return made
-
-
-def _is_symmetric(A: sparse.csr_array) -> bool:
-    turned = sparse.csr_array(A.T)
-    turned.sort_indices()
-    same = (np.array_equal(getattr(A, name), getattr(turned, name)) for name in ("indptr", "indices", "data"))
-    return all(same)

@@ -135,9 +135,33 @@ def degrees(comm: Communicator, rows: sparse.csr_array, weighted: bool) -> tuple
     return tuple(comm.allreduce(np.stack(made).astype(kind)))
 
 
-def least_weight(comm: Communicator, rows: sparse.csr_array) -> float:
-    """The smallest weight of all; NaN if one is, infinity if there are none."""
-    return comm.allreduce(float(rows.data.min()) if rows.nnz else np.inf, "min")
+def adopted(comm: Communicator, matrix: sparse.csr_matrix) -> sparse.csr_array:
+    """This rank's adjacency lists, columns sorted, from the rows of a square matrix, shared out in any way."""
+    matrix = sparse.csr_array(matrix, dtype=WEIGHT, copy=True)  # the caller's stays as it is
+    matrix.sum_duplicates()
+    if comm.size > 1:
+        first = comm.exscan(matrix.shape[0])
+        starts = np.clip(bounds(matrix.shape[1], comm.size) - first, 0, matrix.shape[0])
+        pieces = comm.alltoall([matrix[starts[rank] : starts[rank + 1]] for rank in range(comm.size)])
+        matrix = sparse.csr_array(sparse.vstack(pieces, format="csr"))
+    indptr, indices, data = parts_of(matrix)
+    return csr(data, indices, indptr, matrix.shape[1])
+
+
+def is_symmetric(comm: Communicator, rows: sparse.csr_array) -> bool:
+    """Whether a matrix with sorted columns is its own transposed one."""
+    turned = transposed(comm, rows)
+    turned.sort_indices()
+    same = (np.array_equal(getattr(rows, name), getattr(turned, name)) for name in ("indptr", "indices", "data"))
+    return bool(comm.allreduce(int(all(same)), "min"))
+
+
+def extreme_weights(comm: Communicator, rows: sparse.csr_array) -> tuple[float, float]:
+    """The smallest and the largest weight; NaN if one is, 1 if there are none."""
+    least, most = (1.0, 1.0) if rows.nnz == 0 else (float(rows.data.min()), float(rows.data.max()))
+    if comm.allreduce(int(np.isnan(least)), "max"):
+        return np.nan, np.nan
+    return comm.allreduce(least, "min"), comm.allreduce(most, "max")
 
 
 def count_entries(comm: Communicator, rows: sparse.csr_array) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from scipy import sparse
 from frovedis_lite.engine.comm import Communicator
 from frovedis_lite.engine.session import share
 from frovedis_lite.graph.graph import as_graph
-from frovedis_lite.graph.rows import INDEX, bounds, call, least_weight, parts_of
+from frovedis_lite.graph.rows import INDEX, bounds, call, extreme_weights, parts_of
 
 
 def single_source_dijkstra_path_length(
@@ -35,7 +35,7 @@ def single_source_dijkstra_path_length(
     G = as_graph(G, weight)
     start = G.number_of(source)
     weighted = G.uses_weights(weight)
-    if weighted and G.run(least_weight, G.adjacency) < 0:
+    if weighted and G.run(extreme_weights, G.adjacency)[0] < 0:
         raise ValueError("Dijkstra's algorithm takes no negative weights, and this graph has some")
     far = G.run(_distances, G.adjacency, start, weighted, np.inf if cutoff is None else float(cutoff))
     reached = np.flatnonzero(np.isfinite(far))

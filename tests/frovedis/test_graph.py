@@ -1,10 +1,13 @@
 """Graphs: what they are made of and give back, components, triangles, PageRank, against networkx."""
 
+from types import SimpleNamespace
+
 import networkx as nx
 import numpy as np
 import pytest
 from scipy import sparse
 
+from frovedis_lite.engine.session import current
 from frovedis_lite.errors import FrovedisError, ReleasedError
 from frovedis_lite.graph import (
     Graph,
@@ -95,6 +98,10 @@ def test_from_scipy():
     np.testing.assert_array_equal(ours.to_scipy().toarray(), A.toarray())
     same_graph(ours, nx.from_scipy_sparse_array(A, create_using=nx.DiGraph))
     assert list(Graph(A + A.T, nodes=list(range(30, 60)))) == list(range(30, 60))
+    distributed = SimpleNamespace(parts=current().scatter(A), shape=A.shape)  # as our matrices are
+    np.testing.assert_array_equal(Graph(distributed, directed=True).to_scipy().toarray(), A.toarray())
+    with pytest.raises(ValueError, match="NaN"):
+        Graph(A * np.nan, directed=True)
     with pytest.raises(ValueError, match="directed=True"):
         Graph(A)
     with pytest.raises(ValueError, match="square"):

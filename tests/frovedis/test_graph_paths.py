@@ -90,7 +90,9 @@ def test_a_long_path():
 
 RESULTS = """
     import json
+    from types import SimpleNamespace
     import numpy as np
+    from scipy import sparse
     from frovedis_lite.engine.session import current
     from frovedis_lite.graph import *
 
@@ -108,7 +110,12 @@ RESULTS = """
             sorted(single_source_dijkstra_path_length(G, 1).items()), list(G.degree().values()),
             [] if directed else triangles(G), G.number_of_edges(), list(G.in_degree(weight="weight").values())[:0],
         ]
-    if getattr(current(), "comm").rank == 0:
+    A = np.arange(25.0).reshape(5, 5)
+    uneven = sparse.csr_matrix(A[:4] if current().comm.rank == 0 else A[4:] if current().comm.rank == 1 else A[:0])
+    parts = current().run_parts(lambda comm: uneven if comm.size > 1 else sparse.csr_matrix(A))
+    G = Graph(SimpleNamespace(parts=parts, shape=A.shape), directed=True)
+    assert np.array_equal(G.to_scipy().toarray(), A)
+    if current().comm.rank == 0:
         print(json.dumps(made))
 """
 
