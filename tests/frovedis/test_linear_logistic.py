@@ -136,8 +136,9 @@ def test_ranks_agree():
             X, y = make_classification(151, 6, n_informative=5, n_redundant=0, n_classes=classes, random_state=0)
             lasso = {"solver": "saga", "l1_ratio": 1, "C": 0.1}
             for settings in ({"solver": "lbfgs"}, {"solver": "newton-cholesky"}, lasso):
-                made = LogisticRegression(tol=1e-6, max_iter=1000, **settings).fit(sparse.csr_matrix(X), y)
+                model = LogisticRegression(tol=1e-6, max_iter=1000, **settings).fit(sparse.csr_matrix(X), y)
+                made = model.predict_proba(X)[:9].ravel()
                 if current().comm.rank == 0:
-                    print(" ".join("%.3f" % v for v in made.predict_proba(X)[:9].ravel()))
+                    print(" ".join("%.3f" % v for v in made))
     """
     assert on_ranks(1, code) == on_ranks(2, code) == on_ranks(4, code) != ""
