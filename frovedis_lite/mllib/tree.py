@@ -1,4 +1,5 @@
-"""Decision trees on the ranks, with scikit-learn's names (L. Breiman et al.: Classification and Regression Trees, 1984).
+"""Decision trees on the ranks, with scikit-learn's names (L. Breiman et al.: Classification and Regression Trees,
+1984).
 
 Features go into at most 255 bins first. A feature with no more distinct values loses nothing by that: the tree is
 scikit-learn's, but for which of equally good splits is taken. One with more values has thresholds at quantiles only.

@@ -1,11 +1,11 @@
 """Random forests on the ranks (L. Breiman: Random Forests, Machine Learning 45, 2001).
 
-All trees grow together over one matrix of bins, level by level. A forest does not depend on the number of ranks nor on the
-order of the rows (`trees/fit.py`).
+All trees grow together over one matrix of bins, level by level. A forest does not depend on the number of ranks nor on
+the order of the rows (`trees/fit.py`).
 """
 
 import warnings
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -108,7 +108,9 @@ class _Forest(Estimator):
             made.classes_, made.n_classes_ = np.arange(self.n_classes_), self.n_classes_
         return made
 
-    def _grow(self, X: Any, y: np.ndarray, weights: np.ndarray | None, classes: int) -> tuple[np.ndarray, np.ndarray] | None:
+    def _grow(
+        self, X: Any, y: np.ndarray, weights: np.ndarray | None, classes: int
+    ) -> tuple[np.ndarray, np.ndarray] | None:
         """Add trees.
 
         Returns:

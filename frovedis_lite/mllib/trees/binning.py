@@ -1,7 +1,8 @@
 """Features in at most 255 bins each, made once per fit (G. Ke et al.: LightGBM, NIPS 2017, section 2.1).
 
-A column with no more distinct values than bins has a bin for each, and nothing is lost. In any other the bins hold about
-as many rows each. Rows are picked by their numbers in the whole data, so the bins do not depend on the number of ranks.
+A column with no more distinct values than bins has a bin for each, and nothing is lost. In any other the bins hold
+about as many rows each. Rows are picked by their numbers in the whole data, so the bins do not depend on the number of
+ranks.
 """
 
 from dataclasses import dataclass

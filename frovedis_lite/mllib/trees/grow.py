@@ -1,8 +1,8 @@
 """Trees grown level by level on all ranks (B. Panda et al.: PLANET, VLDB 2009).
 
-Every rank has the histograms of the nodes of a level for its own rows; their sums are known to all, so all find the same
-splits, and each parts its own rows. On several ranks, nodes with few rows move to one rank each, which finishes them alone
-(`moving.py`).
+Every rank has the histograms of the nodes of a level for its own rows; their sums are known to all, so all find the
+same splits, and each parts its own rows. On several ranks, nodes with few rows move to one rank each, which finishes
+them alone (`moving.py`).
 """
 
 from dataclasses import dataclass, fields
@@ -152,10 +152,8 @@ def _leaves(frontier: Frontier, targets: Targets) -> Grown:
 
     impurity = targets.impurities(frontier.total, frontier.square)
     missing_left = np.zeros(len(frontier), np.uint8)
-    depth = frontier.depth
-    return Grown(
-        frontier.tree, depth, none(), none(), none(), missing_left, none(np.int64), none(np.int64), frontier.total, impurity
-    )
+    splits = none(), none(), none(), missing_left, none(np.int64), none(np.int64)
+    return Grown(frontier.tree, frontier.depth, *splits, frontier.total, impurity)
 
 
 @dataclass
@@ -237,11 +235,15 @@ class Work:
         """Sums of squares and extremes of all ranks."""
         if self.comm.size > 1 and self.targets.label is None:
             frontier.square = self.comm.allreduce(frontier.square)
-            frontier.most, high = np.split(self.comm.allreduce(np.concatenate([frontier.most, -frontier.least]), "max"), 2)
+            frontier.most, high = np.split(
+                self.comm.allreduce(np.concatenate([frontier.most, -frontier.least]), "max"), 2
+            )
             frontier.least = -high
 
     def _passed(self, frontier: Frontier) -> NodeList:
-        made = NodeList(**{name: pointer(getattr(frontier, name)) for name in ("tree", "begin", "end", "seed", "total")})
+        made = NodeList(
+            **{name: pointer(getattr(frontier, name)) for name in ("tree", "begin", "end", "seed", "total")}
+        )
         least = frontier.whole * (self.rules.min_weight_fraction_leaf * self.targets.weight_scale)
         made.least_weight, made.kept = pointer(least), least
         return made
@@ -310,9 +312,9 @@ class Work:
         sibling = np.minimum(many ^ 1, len(level) - 1)  # children lie in pairs; roots have no histogram to follow from
         rows = self.targets.rows(level.total)
         follows = level.slot[many] >= 0
-        follows[follows] = (rows[many] > rows[sibling])[follows] | (
-            (rows[many] == rows[sibling]) & (many > sibling)
-        )[follows]
+        follows[follows] = (rows[many] > rows[sibling])[follows] | ((rows[many] == rows[sibling]) & (many > sibling))[
+            follows
+        ]
         made = np.union1d(many[~follows], sibling[follows])
         histograms = self._histograms(level.pick(made), self.columns)
         if not follows.any():
@@ -326,9 +328,7 @@ class Work:
     def _scan(self, asked: Frontier, index: np.ndarray, splits: Splits, histograms: np.ndarray) -> None:
         nodes, found = asked.pick(index), splits.pick(index)
         sizes = Size(histograms.shape[1]), Size(len(index))
-        call(
-            "trees_split_large", self.shared, self._passed(nodes), found.passed(), histograms, *sizes, self.threads
-        )
+        call("trees_split_large", self.shared, self._passed(nodes), found.passed(), histograms, *sizes, self.threads)
         splits.put(index, found)
 
     def children(self, nodes: Frontier, splits: Splits, slots: np.ndarray) -> Frontier:
@@ -337,9 +337,7 @@ class Work:
         middle = np.empty(count, np.int64)
         square, least, most = np.zeros((count, 2), np.int64), np.zeros((count, 2)), np.zeros((count, 2))
         sums = (middle, square, least, most)
-        call(
-            "trees_partition", self.shared, self._passed(nodes), splits.passed(), *sums, Size(count), self.threads
-        )
+        call("trees_partition", self.shared, self._passed(nodes), splits.passed(), *sums, Size(count), self.threads)
         total = np.stack([splits.left, nodes.total - splits.left], 1).reshape(2 * count, self.targets.channels)
         twice = {name: np.repeat(getattr(nodes, name), 2) for name in ("tree", "whole")}
         made = Frontier(
@@ -363,4 +361,3 @@ def _child_seeds(seed: np.ndarray) -> np.ndarray:
     made = seed[:, None] + np.array([0x9E3779B97F4A7C15, 0xD1B54A32D192ED03], np.uint64)
     made = (made ^ (made >> np.uint64(31))) * np.uint64(0xBF58476D1CE4E5B9)
     return (made ^ (made >> np.uint64(29))).ravel()
-

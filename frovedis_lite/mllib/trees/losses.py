@@ -115,8 +115,8 @@ def loss_of(name: str, classes: int) -> Any:
     if name == "exponential":
         if classes > 2:
             raise ValueError(
-                f"loss='exponential' is only suitable for a binary classification problem, you have n_classes={classes}. "
-                "Please use loss='log_loss' instead."
+                "loss='exponential' is only suitable for a binary classification problem, you have "
+                f"n_classes={classes}. Please use loss='log_loss' instead."
             )
         return ExponentialLoss()
     if name == "log_loss":

@@ -73,9 +73,7 @@ def _cut(tree: Tree, split: np.ndarray) -> Tree:
             stays[[tree.children_left[node], tree.children_right[node]]] = True
     number = np.cumsum(stays) - 1
     leaf = ~split[stays]
-    made = {
-        field.name: getattr(tree, field.name)[stays].copy() for field in fields(Tree) if field.name != "n_features"
-    }
+    made = {field.name: getattr(tree, field.name)[stays].copy() for field in fields(Tree) if field.name != "n_features"}
     for name in ("children_left", "children_right"):
         made[name] = np.where(leaf, LEAF, number[made[name]])
     made["feature"][leaf] = made["threshold"][leaf] = UNDEFINED

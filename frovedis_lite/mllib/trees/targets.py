@@ -88,9 +88,7 @@ def class_targets(
     return Targets(weight, scale, counted, classes, label, entropy)
 
 
-def value_targets(
-    comm: Communicator, value: np.ndarray, weights: np.ndarray | None, centre: bool = True
-) -> Targets:
+def value_targets(comm: Communicator, value: np.ndarray, weights: np.ndarray | None, centre: bool = True) -> Targets:
     """Targets of a regressor: values and weights, each [rows] or [trees, rows]; no weights are ones.
 
     Args:
@@ -127,9 +125,7 @@ def value_targets(
     )
 
 
-def _fixed_weights(
-    comm: Communicator, like: np.ndarray, weights: np.ndarray | None
-) -> tuple[np.ndarray, float, bool]:
+def _fixed_weights(comm: Communicator, like: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, float, bool]:
     """Whole weights as they are, others in steps of a power of two; never zero if they were not."""
     if weights is None:
         return np.ones(like.shape[-1], np.int64), 1.0, False
