@@ -66,7 +66,7 @@ def solved(comm: Any, part: np.ndarray, pivots: np.ndarray, right: np.ndarray, t
         for first, last, owner, at in panels if forward else panels[::-1]:
             rest = slice(last, None) if lower else slice(None, first)
             own = part[:, at : at + last - first] if owner == comm.rank else None
-            block = comm.bcast(None if own is None else np.ascontiguousarray(own), owner)
+            block = comm.bcast(own, owner)
             corner, here = block[first:last], slice(first, last)
             kind = {"lower": lower, "unit_diagonal": lower}
             if transposed:

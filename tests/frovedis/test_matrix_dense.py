@@ -6,8 +6,12 @@ from ranks import on_ranks
 from scipy import sparse
 
 from frovedis_lite.errors import ReleasedError
+from frovedis_lite.matrix.ccs import FrovedisCCSMatrix
+from frovedis_lite.matrix.crs import FrovedisCRSMatrix
 from frovedis_lite.matrix.dense import FrovedisBlockcyclicMatrix, FrovedisColmajorMatrix, FrovedisRowmajorMatrix
+from frovedis_lite.matrix.jds import FrovedisJDSMatrix
 from frovedis_lite.matrix.layout import COLUMNS, CYCLIC, PANELS, ROWS, grid
+from frovedis_lite.mllib.base import to_ranks
 
 KINDS = [FrovedisRowmajorMatrix, FrovedisColmajorMatrix, FrovedisBlockcyclicMatrix]
 
@@ -135,6 +139,17 @@ def test_files_that_are_wrong(tmp_path):
     assert FrovedisRowmajorMatrix(path).shape == (0, 0)
     path.write_text("1 2\r\n3 4\n\n")
     np.testing.assert_array_equal(FrovedisRowmajorMatrix(path).to_numpy_array(), [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize("make", [*KINDS, FrovedisCRSMatrix, FrovedisCCSMatrix, FrovedisJDSMatrix])
+def test_estimators_get_rows(make):
+    """Whatever the layout: what `mllib` asks a matrix of ours for are its rows."""
+    A = numbers(20, 3)
+    table = to_ranks(make(A), np.arange(20.0))
+    parts = table.session.gather(table.X)
+    assert (table.rows, table.columns, table.dtype) == (20, 3, np.float64)
+    rows = [part.toarray() if sparse.issparse(part) else part for part in parts]
+    np.testing.assert_array_equal(np.concatenate(rows), A)
 
 
 def test_operators():
