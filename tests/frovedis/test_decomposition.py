@@ -8,6 +8,7 @@ from sklearn import decomposition as reference
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from frovedis_lite.mllib.decomposition import PCA, TruncatedSVD
+from frovedis_lite.mllib.decomposition.lanczos import largest
 
 
 @parametrize_with_checks([PCA(), TruncatedSVD(), TruncatedSVD(1, algorithm="arpack")])
@@ -96,6 +97,28 @@ def test_truncated(dtype, algorithm, make):
     np.testing.assert_allclose(made.inverse_transform(projected), wanted.inverse_transform(right), atol=tight)
 
 
+@pytest.mark.parametrize("rank", [2, 3, 50])
+def test_block_lanczos(rank):
+    random = np.random.default_rng(0)
+    V = np.linalg.qr(random.normal(size=(300, rank)))[0]
+    wanted = np.sort(random.random(rank))[-3:]
+    values = np.concatenate([np.zeros(3), wanted])[-3:]
+    spectrum = np.sort(np.append(np.linspace(0, wanted[0] * 0.9, rank)[: max(rank - 3, 0)], wanted))
+    found, vectors = largest(lambda Q: V @ (spectrum[:, None] * (V.T @ Q)), random.normal(size=(300, 4)), 3, 1e-14)
+    np.testing.assert_allclose(found, values, atol=1e-12)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(3), atol=1e-12)
+
+
+def test_wide_sparse_rows():
+    X = sparse.csr_matrix(sparse.random_array((400, 300), density=0.1, rng=np.random.default_rng(0), dtype=np.float64))
+    made, wanted = (m(5, algorithm="arpack").fit(X) for m in (TruncatedSVD, reference.TruncatedSVD))
+    assert_same(made, wanted, SVD_ATTRIBUTES, 1e-9)
+    made, wanted = (m(5, svd_solver="arpack").fit(X) for m in (PCA, reference.PCA))
+    assert_same(made, wanted, PCA_ATTRIBUTES, 1e-9)
+    single = TruncatedSVD(5, algorithm="arpack").fit(X.astype(np.float32)).singular_values_
+    np.testing.assert_allclose(single, TruncatedSVD(5, algorithm="arpack").fit(X).singular_values_, rtol=1e-5)
+
+
 def test_rows_of_low_rank():
     X = np.outer(np.arange(30.0), np.ones(6))
     model = TruncatedSVD(3, random_state=0).fit(X)
@@ -132,7 +155,7 @@ def test_ranks():
     from frovedis_lite.engine.session import current
     from frovedis_lite.mllib.decomposition import PCA, TruncatedSVD
     random = np.random.default_rng(0)
-    X = random.normal(size=(41, 15)) * np.arange(1, 16)
+    X = random.normal(size=(141, 105)) * np.arange(1, 106) ** 0.2
     Z = sparse.csr_matrix(X * (X > 0))
     models = [PCA(3, svd_solver=s, random_state=0) for s in ("full", "covariance_eigh", "arpack", "randomized")]
     models += [TruncatedSVD(3, algorithm=a, random_state=0) for a in ("arpack", "randomized")]

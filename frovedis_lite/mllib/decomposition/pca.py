@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from frovedis_lite.engine.comm import Communicator
 from frovedis_lite.mllib.base import Estimator, Table, of_rows, to_ranks, validated
+from frovedis_lite.mllib.decomposition.lanczos import BLOCK
 from frovedis_lite.mllib.decomposition.svd import Gram, by_covariance, by_qr, lanczos, product, randomized
 from frovedis_lite.mllib.decomposition.truncated import check_normalizer
 from frovedis_lite.mllib.moments import column_moments
@@ -27,8 +28,8 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
             as many as is likeliest (Minka, "Automatic choice of dimensionality for PCA", 2000).
         copy: kept for scikit-learn; X is never changed.
         whiten: divide by the standard deviations, too.
-        svd_solver: "full" (QR of the rows), "covariance_eigh", "arpack", "randomized", or "auto", which chooses as
-            scikit-learn does. Sparse rows: "arpack" or "covariance_eigh".
+        svd_solver: "full" (QR of the rows), "covariance_eigh", "arpack" (block Lanczos), "randomized", or "auto", which
+            chooses as scikit-learn does. Sparse rows: "arpack" or "covariance_eigh".
         tol: of "arpack".
         iterated_power, n_oversamples, power_iteration_normalizer: of "randomized"; see `TruncatedSVD`.
         random_state: seed of the last two.
@@ -108,7 +109,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         random, columns = check_random_state(self.random_state), X.shape[1]
         start: Any = None
         if solver == "arpack":
-            start = random.uniform(-1, 1, columns).astype(X.dtype), self.tol
+            start = random.uniform(-1, 1, (columns, BLOCK)).astype(X.dtype), self.tol
         elif solver == "randomized":
             powers = self.iterated_power
             if powers == "auto":

@@ -5,17 +5,18 @@ is reduced over the ranks has the size of the columns, and all ranks do the same
 X V / s, where anybody wants them.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 from scipy import linalg, sparse
-from scipy.sparse.linalg import LinearOperator, eigsh
+from threadpoolctl import threadpool_limits
 
 from frovedis_lite.engine.comm import Communicator
 from frovedis_lite.matrix.products import gram_times, times
+from frovedis_lite.mllib.decomposition.lanczos import fits, largest
 
 BLOCK = 1 << 16  # numbers of dense rows that are centred and multiplied at a time: in the cache
-SPACE = 20  # Lanczos vectors at least
 
 
 class Gram:
@@ -39,7 +40,7 @@ class Gram:
             return self.comm.allreduce(made).astype(V.dtype, copy=False)
         made = self.comm.allreduce(gram_times(self.X, V))
         if self.mean is not None:
-            made -= self.rows * np.multiply.outer(self.mean, self.mean @ V).astype(V.dtype)
+            made = made - self.rows * np.multiply.outer(self.mean, self.mean @ V)
         return made
 
     def matrix(self) -> np.ndarray:
@@ -60,16 +61,21 @@ class Gram:
 
 
 def lanczos(gram: Gram, k: int, start: np.ndarray, tol: float) -> tuple[np.ndarray, np.ndarray]:
-    """The k largest singular values, and right vectors [k, columns], by ARPACK on X^T X.
+    """The k largest singular values, and right vectors [k, columns], to the digits there are.
 
     Args:
-        start: [columns] to begin with.
-        tol: relative, of singular values; 0: what the dtype can tell.
+        start: [columns, lanczos.BLOCK] random numbers, of the dtype of the rows.
+        tol: relative, of singular values; 0: what the rounding of products leaves.
     """
-    n = gram.columns
-    operator = LinearOperator((n, n), matvec=lambda v: gram @ v.ravel(), dtype=start.dtype)
-    space = min(n, max(4 * k, SPACE))  # twice ARPACK's usual: fewer passes over the rows, and these vectors are short
-    values, vectors = eigsh(operator, k=k, v0=start, ncv=space, tol=tol**2)
+    if not fits(gram.columns, k):
+        s, V = by_covariance(gram)
+        return s[:k], V[:k]
+    digits = 10 * np.finfo(start.dtype).eps
+    # The products of sparse rows have threads of their own. What is left for BLAS is small, and its threads would only
+    # take their time.
+    one = threadpool_limits(1, "blas") if sparse.issparse(gram.X) else nullcontext()
+    with one:
+        values, vectors = largest(lambda Q: gram @ Q, start.astype(np.float64), k, max(tol**2, digits))
     return ordered(values, vectors.T)
 
 

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from frovedis_lite.engine.comm import Communicator
 from frovedis_lite.matrix.products import transposed_times
 from frovedis_lite.mllib.base import Estimator, Table, of_rows, to_ranks, validated
+from frovedis_lite.mllib.decomposition.lanczos import BLOCK
 from frovedis_lite.mllib.decomposition.svd import Gram, lanczos, product, randomized
 from frovedis_lite.mllib.moments import column_moments
 
@@ -22,10 +23,11 @@ class TruncatedSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
 
     Args:
         n_components: how many.
-        algorithm: "arpack" (to the digits there are) or "randomized" (Halko, Martinsson and Tropp 2011).
+        algorithm: "arpack" (to the digits there are; by block Lanczos, see `lanczos.largest`, which needs fewer passes
+            over the rows than ARPACK) or "randomized" (Halko, Martinsson and Tropp 2011).
         n_iter, n_oversamples: power iterations of "randomized", and how many more vectors it samples.
         power_iteration_normalizer: "auto" or "QR".
-        random_state: seed of what it samples, or of ARPACK's start.
+        random_state: seed of what it samples, or of where "arpack" starts.
         tol: of "arpack"; 0: what the dtype can tell.
 
     Attributes:
@@ -90,13 +92,13 @@ class TruncatedSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
                     f"n_components({k}) must be less than min(n_samples, n_features)={min(X.shape)} with "
                     "algorithm='arpack'"
                 )
-            start, more = random.uniform(-1, 1, columns).astype(X.dtype), self.tol
+            start, more = random.uniform(-1, 1, (columns, BLOCK)).astype(X.dtype), self.tol
         else:
             if k > columns:
                 raise ValueError(f"n_components({k}) must be <= n_features({columns}).")
             start, more = random.normal(size=(columns, min(columns, k + self.n_oversamples))), self.n_iter
         table = to_ranks(X)
-        s, V, variance, total = table.session.run(_fit, table.X, k, start, more)
+        s, V, variance, total = table.session.run(_fit, table.X, k, self.algorithm, start, more)
         self.components_, self.singular_values_ = V, s[: min(rows, k)]
         if len(self.singular_values_) < k:  # as many as there are rows
             self.components_, variance = V[:rows], variance[:rows]
@@ -135,11 +137,11 @@ def check_normalizer(name: str) -> None:
 
 
 def _fit(
-    comm: Communicator, X: Any, k: int, start: np.ndarray, more: float
+    comm: Communicator, X: Any, k: int, algorithm: str, start: np.ndarray, more: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Singular values, vectors, variances of the projected columns, and the sum of those of the columns of X."""
     gram, start = Gram(comm, X), comm.bcast(start)
-    s, V = lanczos(gram, k, start, more) if start.ndim == 1 else randomized(gram, k, start, more)
+    s, V = (lanczos if algorithm == "arpack" else randomized)(gram, k, start, more)
     V = V.astype(X.dtype)
     variance = column_moments(comm, product(X, V.T))[2]
     if sparse.issparse(X):
