@@ -125,6 +125,8 @@ class ClusterSession(Session):
             ended = keeper.wait(list(processes.names), timeout=1.0)
         if processes is not self._processes:
             return
+        if any(processes.names[pid].startswith("rank") for pid in ended):
+            ended = processes.first(ended)
         ranks = sorted(processes.names[pid] for pid in ended if processes.names[pid].startswith("rank"))
         names = ranks or [processes.names[pid] for pid in ended]
         pids = ", ".join(str(pid) for pid in ended if processes.names[pid] in names)

@@ -172,8 +172,6 @@ class Processes:
             "OMPI_MCA_btl_tcp_if_include": "lo",
         }
         config.MPILauncher.mpi_cmd = [path]
-        if "hydra" in os.path.realpath(path):  # else it kills all ranks when one ends, and nobody knows which it was
-            config.MPILauncher.mpi_cmd = [path, "-disable-auto-cleanup"]
         config.EngineLauncher.engine_args = [
             "--IPEngine.enable_nanny=False",
             "--IPEngine.max_heartbeat_misses=0",
@@ -204,6 +202,14 @@ class Processes:
             if lines:
                 return "".join(f"\n  {line}" for line in lines)
         return ""
+
+    def first(self, ended: list[int]) -> list[int]:
+        """Of ranks that have ended, the one that the launcher names: it ends all others after it, so fast that their
+        ends may be seen before. Else all."""
+        mpiexec = self._cluster.engine_set
+        keeper.wait([mpiexec.pid], timeout=1.0)
+        named = re.search(r"PID (\d+) RUNNING AT", mpiexec.get_output())
+        return [int(named[1])] if named and int(named[1]) in self.names else ended
 
     def kill(self) -> None:
         """End all processes and remove their files. From any thread, and again."""
