@@ -35,7 +35,7 @@ def lbfgs(objective: Objective, w: np.ndarray, tol: float, max_iter: int) -> Min
             return Minimum(w, step, True)
         direction = -_inverse_hessian(gradient, pairs)
         slope = float(gradient @ direction)
-        length = 1.0 if pairs else 1.0 / max(1.0, float(np.linalg.norm(gradient)))
+        length = 1.0 if pairs else 1.0 / float(np.linalg.norm(gradient))
         low, high = 0.0, np.inf
         for _ in range(MOST_TRIALS):
             new = w + length * direction
@@ -86,7 +86,7 @@ def owlqn(objective: Objective, w: np.ndarray, l1: np.ndarray, tol: float, max_i
         if not direction @ slope < 0:
             direction, pairs = -slope, deque(maxlen=MEMORY)
         orthant = np.where(w != 0, np.sign(w), -np.sign(slope))
-        length = 1.0 if pairs else 1.0 / max(1.0, float(np.linalg.norm(slope)))
+        length = 1.0 if pairs else 1.0 / float(np.linalg.norm(slope))
         for _ in range(MOST_TRIALS):
             new = w + length * direction
             new = np.where((l1 > 0) & (new * orthant <= 0), 0.0, new)
