@@ -7,6 +7,7 @@ from scipy import sparse
 
 from frovedis_lite.engine.session import Parts, share
 from frovedis_lite.matrix.crs import FrovedisCRSMatrix, transposed
+from frovedis_lite.matrix.products import transposed_times
 from frovedis_lite.matrix.sparse import FrovedisSparseMatrix
 
 
@@ -32,14 +33,9 @@ class FrovedisCCSMatrix(FrovedisSparseMatrix):
         """The same elements compressed by rows."""
         return FrovedisCRSMatrix(self)
 
-    def dot(self, x: Any) -> Any:
-        if sparse.issparse(x) or hasattr(x, "blocks"):
-            return super().dot(x)
-        x = np.asarray(x.to_numpy_array() if hasattr(x, "to_numpy_array") else x)
-        self._check_operand(x.shape)
+    def _array_product(self, x: np.ndarray) -> np.ndarray:
+        """Each rank has the elements of x for its columns, and the products are added up."""
         return self._run(_product, self.blocks, self.shape[1], x)
-
-    dot.__doc__ = FrovedisSparseMatrix.dot.__doc__
 
     def _moved(self, rows: Parts, shape: tuple[int, int]) -> "FrovedisCCSMatrix":
         return FrovedisCCSMatrix()._from_rows(rows, shape, self.dtype)
@@ -62,7 +58,5 @@ def _turned(comm: Any, part: sparse.csc_matrix) -> sparse.csr_matrix:
 
 
 def _product(comm: Any, part: sparse.csc_matrix, columns: int, x: np.ndarray) -> np.ndarray:
-    from frovedis_lite.matrix.products import transposed_times
-
     first, last = share(columns, comm.rank, comm.size)
     return comm.allreduce(transposed_times(part.T, x[first:last]))

@@ -78,6 +78,10 @@ class DistributedMatrix:
         """Whether there is something in the matrix."""
         return self._blocks is not None
 
+    def all_finite(self) -> bool:
+        """Whether no element is NaN or infinite, which a matrix may have and most estimators do not take."""
+        return self._run(_all_finite, self.parts)
+
     def release(self) -> None:
         """Give back the memory on the ranks. Calling it again does nothing."""
         blocks, self._blocks = self._blocks, None
@@ -104,6 +108,13 @@ def placed(items: list[Any], session: Session | None = None) -> Parts:
 def _own(comm: Any, items: list[Any]) -> Any:
     (item,) = items
     return item
+
+
+def _all_finite(comm: Any, part: Any) -> bool:
+    values = part if isinstance(part, np.ndarray) else part.data
+    with np.errstate(over="ignore", invalid="ignore"):
+        own = np.isfinite(values.sum(dtype=np.float64)) or np.isfinite(values).all()  # the sum alone may overflow
+    return bool(comm.allreduce(int(own), "min"))
 
 
 def converted(comm: Any, part: Any, dtype: np.dtype) -> Any:

@@ -108,8 +108,8 @@ class FrovedisSparseMatrix(DistributedMatrix):
                 Every rank gets the whole of it.
 
         Returns:
-            an array [rows] or [rows, k] for an array or a vector; `FrovedisRowmajorMatrix` for a dense matrix of ours;
-            `FrovedisCRSMatrix` for a sparse one.
+            an array [rows] or [rows, k] for an array; a vector of ours for one; `FrovedisRowmajorMatrix` for a dense
+            matrix of ours; `FrovedisCRSMatrix` for a sparse one.
         Raises:
             ValueError: the sizes do not fit.
         """
@@ -118,9 +118,10 @@ class FrovedisSparseMatrix(DistributedMatrix):
         if sparse.issparse(x):
             x = FrovedisCRSMatrix(x, self.dtype)
         if not isinstance(x, DistributedMatrix):
-            x = np.asarray(x.to_numpy_array() if hasattr(x, "to_numpy_array") else x)
-            self._check_operand(x.shape)
-            return self._run(_whole_product, *self._operands(), x)
+            array = np.asarray(x.to_numpy_array() if hasattr(x, "to_numpy_array") else x)
+            self._check_operand(array.shape)
+            y = self._array_product(array)
+            return type(x)(y) if hasattr(x, "to_numpy_array") else y
         self._check_operand(x.shape)
         whole = self.session.run_parts(_everywhere, x.parts)
         if isinstance(x, FrovedisDenseMatrix):
@@ -152,6 +153,10 @@ class FrovedisSparseMatrix(DistributedMatrix):
         super()._take(blocks, shape, dtype)
         self.nnz = blocks.session.run(_count, blocks)
         return self
+
+    def _array_product(self, x: np.ndarray) -> np.ndarray:
+        """X x of an array that fits."""
+        return self._run(_whole_product, *self._operands(), x)
 
     def _operands(self) -> tuple[Any, ...]:
         """What a product with a dense operand needs on each rank: something with `dot`, or CSR."""

@@ -9,6 +9,7 @@ from frovedis_lite.errors import ReleasedError
 from frovedis_lite.matrix.ccs import FrovedisCCSMatrix
 from frovedis_lite.matrix.crs import FrovedisCRSMatrix
 from frovedis_lite.matrix.dense import FrovedisColmajorMatrix, FrovedisRowmajorMatrix
+from frovedis_lite.matrix.dvector import FrovedisDvector
 from frovedis_lite.matrix.ell import FrovedisELLMatrix
 from frovedis_lite.matrix.jds import FrovedisJDSCRSHybridMatrix, FrovedisJDSMatrix
 
@@ -69,6 +70,24 @@ def test_dot(kind, dtype):
         y = made @ other
         assert type(y) is FrovedisCRSMatrix
         np.testing.assert_allclose(y.to_numpy_array(), (exact @ exact.T).toarray(), atol=tolerance)
+
+
+def test_dot_with_a_vector_of_ours(kind):
+    made = kind(matrix()).dot(FrovedisDvector(np.arange(40.0)))
+    assert isinstance(made, FrovedisDvector)
+    np.testing.assert_allclose(made.to_numpy_array(), matrix() @ np.arange(40.0))
+
+
+def test_all_finite(kind):
+    A = matrix()
+    assert kind(A).all_finite()
+    A.data[5] = np.finfo(float).max
+    A.data[7] = np.finfo(float).max
+    assert kind(A).all_finite()
+    A.data[7] = np.nan
+    assert not kind(A).all_finite()
+    assert not FrovedisColmajorMatrix([[1, np.inf]]).all_finite()
+    assert FrovedisColmajorMatrix([[1, 2]]).all_finite()
 
 
 def test_sizes_that_do_not_fit(kind):
