@@ -49,6 +49,11 @@ def is_distributed(X: Any) -> bool:
     return isinstance(getattr(X, "parts", None), Parts)
 
 
+def is_sparse(X: Any) -> bool:
+    """Whether this is a sparse matrix, of SciPy or of ours."""
+    return sparse.issparse(X) or (is_distributed(X) and hasattr(X, "to_scipy_matrix"))
+
+
 def to_ranks(X: Any, y: np.ndarray | None = None, sample_weight: np.ndarray | None = None) -> Table:
     """Checked rows, shared out. A matrix of ours stays where it is, and y goes to the ranks that have its rows.
 
@@ -104,7 +109,11 @@ def validated(estimator: BaseEstimator, X: Any, y: Any = "no_validation", reset:
 
 def of_rows(table: Table, function: Any, *args: Any) -> Any:
     """What `function(comm, X, *args)` gives for each row, from all ranks, in the order of rows."""
-    made = table.session.gather(table.session.run_parts(function, table.X, *args))
+    return stacked(table.session.gather(table.session.run_parts(function, table.X, *args)))
+
+
+def stacked(made: list[Any]) -> Any:
+    """The parts of all ranks as one."""
     if len(made) == 1:
         return made[0]
     return sparse.vstack(made, format="csr") if sparse.issparse(made[0]) else np.concatenate(made)

@@ -8,7 +8,7 @@ from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.sparsefuncs import inplace_column_scale
 from sklearn.utils.validation import _check_sample_weight, check_array, check_is_fitted
 
-from frovedis_lite.mllib.base import FLOATS, Estimator, is_distributed, of_rows, to_ranks, validated
+from frovedis_lite.mllib.base import FLOATS, Estimator, is_distributed, is_sparse, of_rows, to_ranks, validated
 from frovedis_lite.mllib.moments import column_moments, merge_moments
 
 CENTER = (
@@ -52,7 +52,7 @@ class StandardScaler(OneToOneFeatureMixin, TransformerMixin, Estimator):
         X = validated(self, X, reset=first, accept_sparse=("csr", "csc"), ensure_all_finite="allow-nan")
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
-        if self.with_mean and _is_sparse(X):
+        if self.with_mean and is_sparse(X):
             raise ValueError(CENTER.format(""))
         table = to_ranks(X, sample_weight=sample_weight)
         made = table.session.run(column_moments, table.X, table.weights)
@@ -107,11 +107,6 @@ class StandardScaler(OneToOneFeatureMixin, TransformerMixin, Estimator):
         tags.input_tags.sparse = not self.with_mean
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _is_sparse(X: Any) -> bool:
-    """Also of a matrix of ours, which says so itself."""
-    return sparse.issparse(X) or (is_distributed(X) and bool(getattr(X, "is_sparse", hasattr(X, "to_scipy_matrix"))))
 
 
 def _scale(count: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:

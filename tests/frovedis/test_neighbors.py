@@ -9,6 +9,8 @@ from scipy import sparse
 from sklearn import neighbors as reference
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from frovedis_lite.matrix.crs import FrovedisCRSMatrix
+from frovedis_lite.matrix.dense import FrovedisRowmajorMatrix
 from frovedis_lite.mllib.neighbors import KNeighborsClassifier, KNeighborsRegressor, NearestNeighbors
 
 
@@ -136,3 +138,11 @@ def test_ranks():
     """
     one, two, four = (on_ranks(size, code) for size in (1, 2, 4))
     assert one == two == four
+
+
+@pytest.mark.parametrize("make", [FrovedisRowmajorMatrix, lambda X: FrovedisCRSMatrix(sparse.csr_matrix(X))])
+def test_rows_on_the_ranks(make):
+    X, points = rows()
+    made, wanted = (NearestNeighbors().fit(each) for each in (make(X), X))
+    for mine, other in ((make(points), points), (points, points), (None, None)):
+        np.testing.assert_allclose(made.kneighbors(mine)[0], wanted.kneighbors(other)[0], atol=1e-7)

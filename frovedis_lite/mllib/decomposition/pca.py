@@ -13,7 +13,7 @@ from sklearn.utils.extmath import fast_logdet
 from sklearn.utils.validation import check_is_fitted
 
 from frovedis_lite.engine.comm import Communicator
-from frovedis_lite.mllib.base import Estimator, Table, of_rows, to_ranks, validated
+from frovedis_lite.mllib.base import Estimator, Table, is_sparse, of_rows, to_ranks, validated
 from frovedis_lite.mllib.decomposition.lanczos import BLOCK
 from frovedis_lite.mllib.decomposition.svd import Gram, by_covariance, by_qr, lanczos, product, randomized
 from frovedis_lite.mllib.decomposition.truncated import check_normalizer
@@ -97,7 +97,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
 
     def _fit(self, X: Any) -> Table:
         self._validate_params()
-        if sparse.issparse(X) and self.svd_solver not in ("auto", "arpack", "covariance_eigh"):
+        if is_sparse(X) and self.svd_solver not in ("auto", "arpack", "covariance_eigh"):
             raise TypeError(
                 'PCA only support sparse inputs with the "arpack" and "covariance_eigh" solvers, while '
                 f'"{self.svd_solver}" was passed. See TruncatedSVD for a possible alternative.'
@@ -142,7 +142,7 @@ class PCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         """The solver, and how many components are wanted."""
         rows, columns = X.shape
         least, solver, wanted = min(X.shape), self.svd_solver, self.n_components
-        if solver == "auto" and sparse.issparse(X):
+        if solver == "auto" and is_sparse(X):
             solver = "arpack"
         if wanted is None:
             wanted = least - 1 if solver == "arpack" else least

@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from frovedis_lite.mllib.base import Estimator, Table, to_ranks, validated
+from frovedis_lite.mllib.base import Estimator, Table, is_distributed, is_sparse, stacked, to_ranks, validated
 from frovedis_lite.mllib.neighbors import search
 
 SAME = {"l2": "euclidean", "l1": "manhattan", "cityblock": "manhattan"}
@@ -43,7 +43,7 @@ class Neighbors(Estimator):
             p = 2 if self.p is None else self.p
             metric = {1: "manhattan", 2: "euclidean", np.inf: "chebyshev"}.get(p, "minkowski")
             more = {"p": p} if metric == "minkowski" else {}
-        if sparse.issparse(X) and metric not in SPARSE:
+        if is_sparse(X) and metric not in SPARSE:
             raise ValueError(f"Metric {metric!r} not valid for sparse input. Valid ones are {', '.join(SPARSE)}")
         self.effective_metric_, self.effective_metric_params_ = metric, more
         self.n_samples_fit_ = X.shape[0]
@@ -64,9 +64,8 @@ class Neighbors(Estimator):
 
     def _points(self, X: Any) -> Any:
         check_is_fitted(self)
-        if X is None:
-            return self.fit_rows_
-        return validated(self, X, reset=False, accept_sparse="csr", order="C")
+        made = self.fit_rows_ if X is None else validated(self, X, reset=False, accept_sparse="csr", order="C")
+        return stacked(made.parts.session.gather(made.parts)) if is_distributed(made) else made
 
     def kneighbors(self, X: Any = None, n_neighbors: int | None = None, return_distance: bool = True) -> Any:
         """The nearest rows of each point.
