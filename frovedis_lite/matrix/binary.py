@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from frovedis_lite.core.collective import together
 from frovedis_lite.engine.session import share
-from frovedis_lite.matrix.text import together
 
 FILES = ("indptr", "indices", "data")
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from frovedis_lite.core.collective import together
 from frovedis_lite.engine.session import share
 
 CHUNK = 4096  # rows that are written at once
@@ -111,18 +112,6 @@ def own_lines(comm: Any, path: str) -> tuple[list[bytes], int]:
         return [], first
     start = int(ends[first - 1]) + 1 if first else 0
     return content[start : int(ends[last - 1])].tobytes().split(b"\n"), first
-
-
-def together(comm: Any, step: Callable[[], Any]) -> Any:
-    """What `step` gives on this rank. If it raises on one, all raise, and nobody waits for the others for ever."""
-    try:
-        made, error = step(), None
-    except Exception as raised:
-        made, error = None, raised
-    errors = comm.allgather(error)
-    if any(errors):
-        raise error or next(filter(None, errors))
-    return made
 
 
 def _numbers(words: bytes, dtype: np.dtype, path: str) -> np.ndarray:
