@@ -17,7 +17,9 @@ static double loss_of(int loss, double epsilon, double p, double y, double *deri
         *derivative = m >= 1 ? 0 : m >= -1 ? -2 * y * (1 - m) : -4 * y;
         return m >= 1 ? 0 : m >= -1 ? (1 - m) * (1 - m) : -4 * m;
     case SQUARED: *derivative = error; return 0.5 * error * error;
-    case HUBER: *derivative = size <= epsilon ? error : sign * epsilon; return size <= epsilon ? 0.5 * error * error : epsilon * (size - 0.5 * epsilon);
+    case HUBER:
+        *derivative = size <= epsilon ? error : sign * epsilon;
+        return size <= epsilon ? 0.5 * error * error : epsilon * (size - 0.5 * epsilon);
     case EPSILON: *derivative = beyond > 0 ? sign : 0; return fmax(beyond, 0);
     default: *derivative = beyond > 0 ? 2 * sign * beyond : 0; return beyond > 0 ? beyond * beyond : 0;
     }

@@ -96,7 +96,7 @@ class _StochasticDescent(Estimator):
         self.t_ = made[0].steps
         if not partial and self.tol is not None and self.n_iter_ == self.max_iter:
             text = "Maximum number of iteration reached before convergence. Consider increasing max_iter."
-            warnings.warn(text, ConvergenceWarning, stacklevel=3)
+            warnings.warn(text, ConvergenceWarning, stacklevel=4)
         W = np.stack([s.mean / s.counted if s.counted else np.append(s.w, s.bias) for s in made]).astype(X.dtype)
         self.coef_, self.intercept_ = np.ascontiguousarray(W[:, :-1]), W[:, -1].copy()
 
