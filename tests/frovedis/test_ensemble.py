@@ -91,6 +91,18 @@ def test_same_boosted_regression():
     np.testing.assert_allclose(ours.estimators_[3, 0].predict(X), theirs.estimators_[3, 0].predict(X), rtol=1e-7)
 
 
+@pytest.mark.parametrize("loss", ["absolute_error", "huber", "quantile"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_robust_losses(loss, weighted):
+    X, y = make_regression(250, 6, n_informative=4, noise=5, random_state=0)
+    weights = np.random.RandomState(0).rand(250) if weighted else None
+    settings = {"loss": loss, "n_estimators": 3, "max_depth": 2, "random_state": 0}
+    ours = GradientBoostingRegressor(**settings).fit(X, y, weights)
+    theirs = reference.GradientBoostingRegressor(**settings).fit(X, y, weights)
+    np.testing.assert_allclose(ours.train_score_, theirs.train_score_, rtol=1e-9)
+    np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("kind", "first"),
     [(GradientBoostingRegressor, LinearRegression()), (GradientBoostingClassifier, LogisticRegression())],
@@ -156,8 +168,6 @@ def test_trees_of_a_forest():
 
 
 def test_refused():
-    with pytest.raises(NotImplementedError, match="huber"):
-        GradientBoostingRegressor(loss="huber").fit(np.eye(2), [0, 1])
     with pytest.raises(ValueError, match="only suitable for a binary"):
         GradientBoostingClassifier(loss="exponential").fit(np.eye(3), [0, 1, 2])
     with pytest.raises(ValueError, match="Out of bag"):
@@ -187,6 +197,7 @@ models = [
     RandomForestRegressor(4, random_state=0).fit(X, y, np.arange(501) % 5),
     GradientBoostingClassifier(n_estimators=4, subsample=0.7, random_state=0).fit(X, y),
     GradientBoostingRegressor(n_estimators=12, n_iter_no_change=3, random_state=0).fit(X, y),
+    GradientBoostingRegressor(n_estimators=3, loss="huber", random_state=0).fit(X, y),
 ]
 shape = [getattr(tree, name) for model in models for tree in model.trees_ for name in ("feature", "threshold")]
 digest = hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in shape)).hexdigest()

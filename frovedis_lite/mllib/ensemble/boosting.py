@@ -143,12 +143,12 @@ class GradientBoostingRegressor(RegressorMixin, _GradientBoosting):
     """Boosted trees whose values add up, as `sklearn.ensemble.GradientBoostingRegressor`.
 
     Args:
-        loss: "squared_error"; "absolute_error", "huber" and "quantile" are not supported.
-        alpha: of those.
+        loss: "squared_error", "absolute_error", "huber" or "quantile"; with the last three, all ranks see the
+            residuals of all rows.
+        alpha: the part of the rows with a squared loss ("huber"), or the quantile.
         others: as in `_GradientBoosting`.
 
     Raises (fit):
-        NotImplementedError: another loss.
         ValueError: missing values, and what scikit-learn rejects.
     """
 

@@ -88,7 +88,7 @@ class _GradientBoosting(Estimator):
                 FutureWarning,
                 stacklevel=3,
             )
-        loss = loss_of(self.loss, classes)
+        loss = loss_of(self.loss, classes, getattr(self, "alpha", 0.9))
         if not self.warm_start:
             for name in ("trees_", "init_", "oob_scores_", "oob_improvement_", "oob_score_"):
                 vars(self).pop(name, None)
@@ -109,6 +109,7 @@ class _GradientBoosting(Estimator):
         start = self._start_ if old else np.zeros(loss.outputs) if self.init is not None else None
         steps = float(self.learning_rate), float(self.subsample)
         todo = BoostPlan(plan, self.loss, *steps, start, old, self.n_iter_no_change, self.tol)
+        todo.alpha = getattr(self, "alpha", 0.9)
         table = to_ranks(X, y, weights)
         beside = [None if part is None else to_ranks(X, part).y for part in (held_out, offsets)]
         made = table.session.run(boost, table.X, table.y, table.weights, *beside, todo)

@@ -12,6 +12,7 @@ from frovedis_lite.mllib.trees.binning import Bins, make_bins
 from frovedis_lite.mllib.trees.fit import Plan, pruned, single
 from frovedis_lite.mllib.trees.grow import grow
 from frovedis_lite.mllib.trees.losses import loss_of
+from frovedis_lite.mllib.trees.robust import QuantileLoss
 from frovedis_lite.mllib.trees.targets import value_targets
 from frovedis_lite.mllib.trees.tree import Tree, add_up, trees_of
 
@@ -37,6 +38,7 @@ class BoostPlan:
     trees: list[Tree] = field(default_factory=list)
     patience: int | None = None
     tol: float = 0.0
+    alpha: float = 0.9
 
 
 @dataclass
@@ -70,9 +72,13 @@ def boost(
     rows = X.shape[0]
     given = np.ones(rows) if weights is None else weights
     learn = given if held_out is None else np.where(held_out, 0, given)
-    plan, loss = todo.plan, loss_of(todo.loss, todo.plan.classes)
+    plan, loss = todo.plan, loss_of(todo.loss, todo.plan.classes, todo.alpha)
     bins = make_bins(comm, X, learn, plan.max_bins)
-    start = _constant(comm, y, learn, plan.classes, loss) if todo.start is None else todo.start
+    start = todo.start
+    if start is None and isinstance(loss, QuantileLoss):
+        start = loss.start(comm, y, learn, weights is not None)
+    elif start is None:
+        start = _constant(comm, y, learn, plan.classes, loss)
     raw = np.tile(np.asarray(start, np.float64), (rows, 1))
     if offsets is not None:
         raw += offsets
@@ -93,6 +99,8 @@ def boost(
             seen = seen & chosen[first : first + rows]
             if not made.trees:
                 made.unseen_scores.append(_mean_loss(comm, loss, y, raw, given * unseen))
+        if isinstance(loss, QuantileLoss):
+            loss.prepare(comm, y, raw, learn)
         seeds = random.randint(np.iinfo(np.int32).max, size=loss.outputs)
         trees = _stage(comm, X, bins, y, raw, weights is not None, given * seen, seeds, loss, todo)
         made.trees += trees
@@ -131,7 +139,10 @@ def _stage(
     for k, tree in enumerate(trees_of(grown, bins, targets)):
         tree = pruned(tree, todo.plan)
         leaves = tree.place(bins) if sparse.issparse(X) else tree.apply(X)
-        if curvature is not None:
+        if isinstance(loss, QuantileLoss):
+            value = loss.leaf_values(comm, y, raw[:, k], weights, leaves, tree.node_count)
+            tree = replace(tree, value=value[:, None, None])
+        elif curvature is not None:
             value = _newton_step(comm, tree, leaves, curvature[k] * weights) * loss.factor
             tree = replace(tree, value=value[:, None, None])
         raw[:, k] += todo.learning_rate * tree.value[leaves, 0, 0]

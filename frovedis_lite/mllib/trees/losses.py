@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logsumexp, softmax
 
+from frovedis_lite.mllib.trees.robust import HuberLoss, QuantileLoss
+
 SMALL = np.finfo(np.float64).eps
 
 
@@ -104,11 +106,10 @@ class MultinomialLoss:
         return softmax(raw, axis=1)
 
 
-def loss_of(name: str, classes: int) -> Any:
-    """The loss scikit-learn calls so.
+def loss_of(name: str, classes: int, alpha: float = 0.9) -> Any:
+    """The loss scikit-learn calls so; `alpha` is that of "huber" and "quantile".
 
     Raises:
-        NotImplementedError: a loss that needs medians or quantiles in the leaves.
         ValueError: the exponential loss with more than two classes.
     """
     if name == "squared_error":
@@ -122,4 +123,4 @@ def loss_of(name: str, classes: int) -> Any:
         return ExponentialLoss()
     if name == "log_loss":
         return BinomialLoss() if classes == 2 else MultinomialLoss(classes)
-    raise NotImplementedError(f"loss={name!r} is not supported: use loss='squared_error'")
+    return HuberLoss(alpha) if name == "huber" else QuantileLoss(alpha, name == "absolute_error")
