@@ -1,4 +1,4 @@
-"""kernels/compute/trees.c for Python: its structures, and calls with arrays for pointers."""
+"""kernels/compute/trees.c and trees_predict.c for Python: their structures, and calls with arrays for pointers."""
 
 import ctypes
 from typing import Any
@@ -8,6 +8,7 @@ import numpy as np
 from frovedis_lite import native
 
 Size = ctypes.c_int64
+PREDICTION = ("trees_apply", "trees_sum", "trees_place")
 _POINTER = ctypes.c_void_p
 NODE = np.dtype(
     [("threshold", "f8"), ("feature", "i4"), ("left", "i4"), ("right", "i4"), ("missing_left", "i4")], align=True
@@ -41,7 +42,8 @@ class SplitList(ctypes.Structure):
 def call(name: str, *arguments: Any) -> None:
     """Call a kernel: arrays go as their addresses (C-contiguous, of the dtype the kernel takes), structures by
     reference, None as NULL; the last argument is the number of threads."""
-    getattr(native.library("trees"), name)(*(_passed(value) for value in arguments))
+    library = native.library("trees_predict" if name in PREDICTION else "trees")
+    getattr(library, name)(*(_passed(value) for value in arguments))
 
 
 def pointer(array: np.ndarray | None) -> int | None:
