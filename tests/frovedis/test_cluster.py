@@ -134,6 +134,7 @@ def test_ranks():
     models += [KMeans(5, random_state=0).fit(Z)]
     models += [KMeans(5, init="random", n_init=3, random_state=1).fit(X), MiniBatchKMeans(5, random_state=0).fit(X)]
     models += [MiniBatchKMeans(5, random_state=0).partial_fit(X)]
+    models += [kind(2, random_state=0).fit(X[:3]) for kind in (KMeans, MiniBatchKMeans)]  # a rank has no row
     if current().comm.rank == 0:
         for model in models:
             print(*np.round(model.cluster_centers_.ravel(), 8) + 0.0, round(model.inertia_, 7), model.labels_.sum())

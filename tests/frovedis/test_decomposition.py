@@ -164,6 +164,9 @@ def test_ranks():
         if current().comm.rank == 0:
             said = *model.components_.ravel(), *model.explained_variance_ratio_, *np.abs(made).sum(0)
             print(*np.round(said, 6) + 0.0)
+    few = [PCA(2).fit(X[:3]), TruncatedSVD(2, random_state=0).fit(Z[:3])]  # a rank has no row
+    if current().comm.rank == 0:
+        print(*(round(float(model.explained_variance_.sum()), 6) for model in few))
     """
     one, two, four = (on_ranks(size, code) for size in (1, 2, 4))
     assert one == two == four

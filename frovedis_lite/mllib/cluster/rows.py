@@ -28,6 +28,8 @@ class Rows:
         X: [rows, columns], a row-major array or CSR matrix, float32 or float64.
         weights: [rows] of the same dtype, or None.
         shift: [columns], a point near their middle; only of dense rows.
+    Raises:
+        ValueError: there are 2^31 non-zeros or more.
     """
 
     def __init__(self, X: Any, weights: np.ndarray | None = None, shift: np.ndarray | None = None) -> None:
@@ -38,6 +40,8 @@ class Rows:
         self.shift = np.zeros(self.columns, X.dtype) if shift is None else np.ascontiguousarray(shift, dtype=X.dtype)
         self.kind = "f32" if X.dtype == np.float32 else "f64"
         if self.sparse:
+            if X.nnz > np.iinfo(np.int32).max:
+                raise ValueError(f"k-means takes less than 2^31 non-zeros on a rank, not {X.nnz}; use more ranks")
             self.indices, self.indptr = (np.ascontiguousarray(a, dtype=np.int32) for a in (X.indices, X.indptr))
             self.squares = np.asarray(X.multiply(X).sum(axis=1), dtype=np.float64).ravel()
 
