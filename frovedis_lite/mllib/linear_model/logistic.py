@@ -35,8 +35,8 @@ class LogisticRegression(LinearClassifier):
     - "lbfgs": L-BFGS.
     - "newton-cg": Newton's method by products with the Hessian; "newton-cholesky": by its factors, for few columns.
     - "sag" and "saga" are for the penalties that scikit-learn has them for, and stop by the same kind of tolerance as
-      the others. Their steps take the gradient over all rows, by OWL-QN (Andrew and Gao 2007), which without an
-      absolute norm is L-BFGS: what single rows are worth to one process, they are not to ranks that would have to talk
+      the others. Their steps take the gradient over all rows: L-BFGS, and OWL-QN (Andrew and Gao 2007) with an
+      absolute norm. What single rows are worth to one process, they are not to ranks that would have to talk
       after each. `max_iter` counts steps, each of which is one pass or a few. Nothing in them is random.
     - "liblinear": LIBLINEAR's problem, where the intercept is penalized as the weight of a column that is
       `intercept_scaling`, by Newton's method or OWL-QN. With `dual` the minimum is the same, and so is what is done.
@@ -238,8 +238,8 @@ def _fit(
         positive = comm.allreduce(float((y > 0).sum() if weights is None else weights[y > 0].sum()))
         tol *= max(min(positive, total - positive), 1) / total
         tol *= float(np.max(np.abs(objective(np.zeros_like(start))[1])))
-    if l1_ratio > 0 or solver in ("sag", "saga"):
+    if l1_ratio > 0:
         return owlqn(objective, start, l1.ravel(), tol, max_iter)
-    if solver == "lbfgs":
+    if solver in ("lbfgs", "sag", "saga"):
         return lbfgs(objective, start, tol, max_iter)
     return newton(objective, start, tol, max_iter, factorize=solver == "newton-cholesky")

@@ -24,8 +24,8 @@ class Minimum(NamedTuple):
 def lbfgs(objective: Objective, w: np.ndarray, tol: float, max_iter: int) -> Minimum:
     """L-BFGS (Nocedal 1980), until no element of the gradient is over `tol` or rounding is all that changes.
 
-    A step is halved or doubled until it meets the weak Wolfe conditions (Lewis and Overton 2013), most often the first
-    one. Vectors of parameters are short beside the rows, and a few products of them are all that this costs.
+    A step goes to where a cubic through the values and derivatives so far is lowest, until it meets the strong Wolfe
+    conditions (Nocedal and Wright, "Numerical Optimization", 2006, section 3.5); most often the first one does.
     """
     w = w.astype(np.float64)
     value, gradient = objective(w)
@@ -36,17 +36,24 @@ def lbfgs(objective: Objective, w: np.ndarray, tol: float, max_iter: int) -> Min
         direction = -_inverse_hessian(gradient, pairs)
         slope = float(gradient @ direction)
         length = 1.0 if pairs else 1.0 / float(np.linalg.norm(gradient))
-        low, high = 0.0, np.inf
+        low, high = (0.0, value, slope), None  # ends of where a good length is: length, value, derivative
         for _ in range(MOST_TRIALS):
             new = w + length * direction
             new_value, new_gradient = objective(new)
-            if not new_value <= value + 1e-4 * length * slope + NOISE * abs(value):
-                high = length
-            elif new_gradient @ direction < 0.9 * slope:
-                low = length
-            else:
+            here = length, new_value, float(new_gradient @ direction)
+            if not new_value <= value + 1e-3 * length * slope + NOISE * abs(value):
+                high = here
+            elif abs(here[2]) <= -0.9 * slope:
                 break
-            length = 2 * low if high == np.inf else 0.5 * (low + high)
+            elif here[2] > 0:
+                high = here
+            else:
+                low, beyond = here, low
+            if high is None:  # still going down: further
+                length = min(max(_lowest(beyond, here), 1.5 * length), 5 * length)
+            else:
+                margin = 0.05 * (high[0] - low[0])
+                length = min(max(_lowest(low, high), low[0] + margin), high[0] - margin)
         else:
             if not pairs:
                 return Minimum(w, step, True)
@@ -106,6 +113,18 @@ def owlqn(objective: Objective, w: np.ndarray, l1: np.ndarray, tol: float, max_i
         if stalled >= 5:
             return Minimum(w, step + 1, True)
     return Minimum(w, max_iter, bool(np.max(np.abs(_steepest(w, gradient, l1)), initial=0) <= tol))
+
+
+def _lowest(a: tuple[float, float, float], b: tuple[float, float, float]) -> float:
+    """Where the cubic through two points (length, value, derivative) is lowest; half-way if there is no such place."""
+    width = b[0] - a[0]
+    if width == 0:
+        return b[0]
+    with np.errstate(all="ignore"):
+        d = a[2] + b[2] - 3 * (b[1] - a[1]) / width
+        root = np.sqrt(d * d - a[2] * b[2])
+        made = b[0] - width * (b[2] + root - d) / (b[2] - a[2] + 2 * root)
+    return float(made) if np.isfinite(made) else 0.5 * (a[0] + b[0])
 
 
 def _remember(pairs: deque[Pair], change: np.ndarray, bend: np.ndarray) -> None:
