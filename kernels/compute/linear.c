@@ -16,7 +16,7 @@
 enum { BLOCK = 64 }; /* rows whose margins are in the cache together */
 
 /* The numbers of mllib/optim/losses.py. */
-enum { LOGISTIC, SQUARED, SQUARED_HINGE, SQUARED_EPSILON, HUBER };
+enum { LOGISTIC, SQUARED, SQUARED_HINGE, SQUARED_EPSILON };
 
 /* e^x for x <= 0, below 1 ulp: x = n ln 2 + r, |r| <= ln 2 / 2 (Cody and Waite), and the Taylor series of e^r, whose
  * remainder is below 2^-54. Plain arithmetic, so that a loop over it becomes vectors. */
@@ -97,21 +97,12 @@ static void losses(int loss, double parameter, int64_t count, const double *z, c
             d[i] = m > 0 ? 2.0 : 0.0;
         }
         break;
-    case SQUARED_EPSILON:
+    default: /* SQUARED_EPSILON */
         for (int64_t i = 0; i < count; i++) {
             const double m = z[i] - y[i], beyond = fabs(m) - parameter, over = beyond > 0 ? beyond : 0.0;
             value[i] = over * over;
             r[i] = m > 0 ? 2.0 * over : -2.0 * over;
             d[i] = beyond > 0 ? 2.0 : 0.0;
-        }
-        break;
-    default: /* HUBER */
-        for (int64_t i = 0; i < count; i++) {
-            const double m = z[i] - y[i], size = fabs(m);
-            const int near_by = size <= parameter;
-            value[i] = near_by ? 0.5 * m * m : parameter * (size - 0.5 * parameter);
-            r[i] = near_by ? m : (m > 0 ? parameter : -parameter);
-            d[i] = near_by ? 1.0 : 0.0;
         }
     }
 }

@@ -9,7 +9,7 @@ from scipy import sparse
 from frovedis_lite.matrix.products import indices_of
 from frovedis_lite.native import address, library, threads
 
-LOGISTIC, SQUARED, SQUARED_HINGE, SQUARED_EPSILON, HUBER = range(5)
+LOGISTIC, SQUARED, SQUARED_HINGE, SQUARED_EPSILON = range(4)
 
 
 class Rows:
