@@ -10,6 +10,7 @@ import os
 import select
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
@@ -72,7 +73,17 @@ def wait(pids: "list[int]", timeout: "float | None" = None) -> "list[int]":
             os.close(handle)
 
 
+def start(pid: int, folder: str) -> "subprocess.Popen[bytes]":
+    """A keeper for this process, in a session of its own and without the mark: nobody else ends it. It is isolated from
+    the user's Python settings."""
+    environment = {name: value for name, value in os.environ.items() if name != MARK}
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    program = [sys.executable, "-I", "-S", __file__, str(pid), folder]
+    return subprocess.Popen(program, start_new_session=True, env=environment, **quiet)
+
+
 def main(pid: int, folder: str) -> None:
+    """Wait for process `pid`, our parent, and then end everything; at once if it is not our parent."""
     while os.getppid() == pid:  # else it has ended already
         if wait([pid]):
             break

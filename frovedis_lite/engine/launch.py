@@ -10,7 +10,6 @@ import re
 import secrets
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -99,9 +98,7 @@ class Processes:
         self._cluster: Any = None
         self.client: Any = None
         self.names: dict[int, str] = {}
-        program = [sys.executable, "-I", "-S", keeper.__file__, str(os.getpid()), str(self.folder)]
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self._keeper = subprocess.Popen(program, start_new_session=True, **quiet)
+        self._keeper = keeper.start(os.getpid(), str(self.folder))
         try:
             self._start(ipyparallel, path, size)
         except ServerError:

@@ -154,7 +154,7 @@ def _end_with(driver: int, folder: str) -> None:
     """In a thread: what the keeper does too, should somebody have killed it."""
     while driver not in keeper.wait([driver]):
         pass
-    keeper.end_all(folder)
+    keeper.start(0, folder)
     os.kill(os.getpid(), signal.SIGKILL)
 
 

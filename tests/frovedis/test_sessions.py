@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
+from ranks import on_ranks
 from scipy import sparse
 
 from frovedis_lite.engine.comm import Alone
 from frovedis_lite.engine.session import Here, current
 from frovedis_lite.errors import ReleasedError
-
-from ranks import on_ranks
 
 
 def total(comm, X, factor=1):
