@@ -84,7 +84,7 @@ def _our_pagerank() -> Fit:
     from frovedis_lite.graph import Graph, pagerank
 
     def fit(edges: np.ndarray, _: None) -> float:
-        ranks = pagerank(Graph.from_edges(edges, directed=True), tol=1e-8)
+        ranks = pagerank(Graph.from_edges(edges[:, 0], edges[:, 1], directed=True), tol=1e-8)
         return float(max(ranks.values()))
 
     return fit
