@@ -4,8 +4,8 @@ python -m benchmarks.analytics
 python -m benchmarks.analytics --tasks lr_dense,kmeans --peers scikit-learn --json results/analytics.json
 
 The time of a task is that of a fit, its data in memory (for Spark, cached on its side). Beside it stands a figure that
-says how good the result is, which must be the same for all. The peers come with the extra `bench-analytics`; those that
-are missing are left out, and the tables say so.
+says how good the result is, which must be the same for all. Peers that are not installed (`pip install
+scikit-learn-intelex pyspark`) are left out, and the tables say so.
 """
 
 import importlib.util
