@@ -73,6 +73,9 @@ def _plain(X: Any) -> Any:
     if not sparse.issparse(X):
         return np.ascontiguousarray(X)
     X = sparse.csr_matrix(X)
+    # Kernels read what indices say.
+    if X.nnz and not (X.indices.min() >= 0 and X.indices.max() < X.shape[1]):
+        raise ValueError(f"the sparse matrix has column indices outside of its {X.shape[1]} columns")
     if not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()

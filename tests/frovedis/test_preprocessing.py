@@ -70,3 +70,11 @@ def test_ranks():
     """
     one, two, four = (on_ranks(size, code) for size in (1, 2, 4))
     assert one == two == four
+
+
+@pytest.mark.parametrize("wrong", [-1, 3])
+def test_column_indices_that_do_not_exist(wrong):
+    X = sparse.csr_matrix(np.eye(3))
+    X.indices[1] = wrong
+    with pytest.raises(ValueError, match="outside of its 3 columns"):
+        StandardScaler(with_mean=False).fit(X)
