@@ -83,9 +83,17 @@ class _Package(ModuleType):
     """This package, in which `optimize` is the function, also when Python has imported the module of that name."""
 
     def __getattr__(self, name: str) -> Any:
-        if name not in _HOMES:
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        home = importlib.import_module(f"{self.__name__}.{_HOMES[name]}")
+        path = f"{self.__name__}.{_HOMES.get(name, name)}"
+        try:
+            if name.startswith("_"):
+                raise ModuleNotFoundError(name=path)
+            home = importlib.import_module(path)
+        except ModuleNotFoundError as error:
+            if error.name != path:
+                raise
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}") from None
+        if name not in _HOMES:  # a module, `sol.errors`
+            return home
         found = home if name == "cache" else getattr(home, _OTHER_NAMES.get(name, name))
         self.__dict__[name] = found
         return found

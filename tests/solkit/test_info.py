@@ -201,3 +201,16 @@ def test_the_log_has_every_stage_with_its_time_at_trace(caplog, monkeypatch, cac
         assert any(level == "TRACE" and text.startswith(f"{name} took ") for level, text in said)
     assert any(level == "TRACE" and "-shared" in text for level, text in said), "the compiler's commands"
     assert terminal.getvalue() == "", "the log tells it"
+
+
+def test_import_is_lazy_and_whole():
+    """PyTorch is not imported before it is needed; functions stay functions beside modules of their names."""
+    code = (
+        "import sys, solkit as sol\n"
+        "assert 'torch' not in sys.modules\n"
+        "assert sol.errors.InputError is sol.InputError\n"
+        "import solkit.optimize, solkit.verify, solkit.deploy\n"
+        "assert callable(sol.optimize) and callable(sol.verify) and callable(sol.deploy)\n"
+        "assert all(hasattr(sol, name) for name in sol.__all__) and not hasattr(sol, 'nothing')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
