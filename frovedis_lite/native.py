@@ -6,16 +6,11 @@ A kernel takes pointers and sizes and knows nothing of ranks; its last argument 
 import ctypes
 import functools
 import os
-from pathlib import Path
 
 import numpy as np
 
-from solkit import __version__, cache
-from solkit.errors import ToolchainError
-from solkit.target import host
-from solkit.toolchain import FLAGS, build_library, find_compiler, kernels
-
-LIBRARY = "library.so"
+from solkit.runtime.compiled import compiled, load
+from solkit.toolchain import kernels
 
 
 @functools.cache
@@ -26,24 +21,7 @@ def library(name: str) -> ctypes.CDLL:
         ToolchainError: there is no working compiler, or the result cannot be loaded.
     """
     source = kernels() / f"{name}.c"
-    path = cache.make(_key(source), lambda folder: _build(source, folder)) / LIBRARY
-    try:
-        return ctypes.CDLL(str(path))
-    except OSError as error:
-        cache.drop(path.parent.name)
-        raise ToolchainError(f"the compiled library {path} cannot be loaded: {error}") from error
-
-
-def _key(source: Path) -> str:
-    compiler, target = find_compiler(), host()
-    texts = [path.read_text() for path in (source, *sorted(kernels().glob("*.h")))]
-    flags = (*FLAGS, *compiler.flags(target))
-    machine = (target.name, *target.features)
-    return cache.key_of("kernels", __version__, *compiler.command, compiler.description, *flags, *machine, *texts)
-
-
-def _build(source: Path, folder: Path) -> None:
-    build_library({source.name: source.read_text()}, folder / LIBRARY)
+    return load(compiled({source.name: source.read_text()}))
 
 
 def address(array: np.ndarray, dtype: np.dtype | type) -> ctypes.c_void_p:

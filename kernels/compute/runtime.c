@@ -1,24 +1,9 @@
-/* runtime.c: the runtime of a Python process, one copy for every compiled model in it: the pool of threads (pool.h), and
- * memory for weights.
+/* runtime.c: the runtime of a Python process, one copy for every compiled model in it: the pool of threads, which is
+ * that of parallel.h, and memory for weights.
  */
-#define _GNU_SOURCE
-#include "pool.h"
+#include "parallel.h"
 
-static sol_pool the_pool;
-
-/* A child made by fork() starts afresh: the parent's threads are not in it, its locks may be held. */
-static void forget_parent(void) {
-    memset(&the_pool, 0, sizeof the_pool);
-    sol_pool_make(&the_pool);
-}
-
-/* In the child before fork() returns, while it has a single thread: nobody can be using the pool. */
-__attribute__((constructor)) static void at_load(void) {
-    sol_pool_make(&the_pool);
-    pthread_atfork(NULL, NULL, forget_parent);
-}
-
-sol_pool *sol_pool_get(void) { return &the_pool; }
+sol_pool *sol_pool_get(void) { return &sol_threads; }
 
 static double now(void) {
     struct timespec time;

@@ -2,59 +2,19 @@
 
 import ctypes
 import functools
-from pathlib import Path
 
 import torch
 
-from solkit import __version__, cache
 from solkit.codegen import Program
-from solkit.config import log
-from solkit.errors import ToolchainError
-from solkit.target import host
-from solkit.toolchain import FLAGS, build_library, find_compiler, kernels
-
-_LIBRARY = "library.so"
-
-
-def _compiled(sources: dict[str, str]) -> Path:
-    """Path of the shared library these sources make, from the cache or fresh. Everything that could change the machine
-    code is part of the key."""
-    compiler, target = find_compiler(), host()
-    headers = sorted(kernels().glob("*.h"))
-    key = cache.key_of(
-        *("library", __version__, *compiler.command, compiler.description, *FLAGS, *compiler.flags(target)),
-        *(target.name, *target.features),
-        *(text for path in headers for text in (path.name, path.read_text())),
-        *(text for item in sorted(sources.items()) for text in item),
-    )
-
-    def fill(folder: Path) -> None:
-        log.info("compiling %d files with %s", len(sources), compiler.description)
-        build_library(sources, folder / _LIBRARY)
-
-    return cache.make(key, fill) / _LIBRARY
-
-
-def _load(path: Path, *symbols: str) -> ctypes.CDLL:
-    """The library at `path`, which must have these symbols."""
-    try:
-        library = ctypes.CDLL(str(path))
-        for symbol in symbols:
-            getattr(library, symbol)
-    except (OSError, AttributeError) as error:
-        cache.drop(path.parent.name)  # to be compiled anew, when the compiler has been mended
-        raise ToolchainError(
-            f"the compiled library {path} cannot be loaded ({error}); if its folder forbids running code (noexec), "
-            f"set SOL_CACHE_DIR to another; if {find_compiler().description} is at fault, set $CC to another"
-        ) from error
-    return library
+from solkit.runtime.compiled import compiled, load
+from solkit.toolchain import kernels
 
 
 class Runtime:
     """The C runtime: kernels/compute/runtime.c."""
 
     def __init__(self) -> None:
-        self._library = _load(_compiled({"runtime.c": (kernels() / "runtime.c").read_text()}), "sol_run")
+        self._library = load(compiled({"runtime.c": (kernels() / "runtime.c").read_text()}), "sol_run")
         pointer, number = ctypes.c_void_p, ctypes.c_int
         self.pool = self._function("sol_pool_get", pointer)
         self.run = self._function("sol_run", None, pointer, pointer, pointer, number, number, number, pointer)
@@ -99,8 +59,8 @@ class Library:
     """
 
     def __init__(self, program: Program) -> None:
-        self.path = _compiled(program.sources)
-        self._library = _load(self.path, "sol_clusters", "sol_vector_length")
+        self.path = compiled(program.sources)
+        self._library = load(self.path, "sol_clusters", "sol_vector_length")
         self.clusters = ctypes.addressof(ctypes.c_char.in_dll(self._library, "sol_clusters"))
         self.vector_length = ctypes.c_int32.in_dll(self._library, "sol_vector_length").value
         self.sizes: dict[int, torch.Tensor] = {}
