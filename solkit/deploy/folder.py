@@ -64,9 +64,10 @@ class Folder:
         """
         sources = folder if self.target is deployment.source else room
         jobs = self._write_sources(sources)
-        (folder / f"{self.files}.h").write_text(self._header())
-        if not self.embedded and sources is not folder:
-            shutil.move(sources / f"{self.files}.weights", folder)
+        if sources is not folder:
+            shutil.copy(sources / f"{self.files}.h", folder)
+            if not self.embedded:
+                shutil.move(sources / f"{self.files}.weights", folder)
         library = None
         if self.target is not deployment.source:
             objects = build.compile_all(room, jobs, self._levels, room)
@@ -91,9 +92,6 @@ class Folder:
     def _about(self) -> str:
         return f"{self.files}: a network deployed by solkit {__version__} for {self.device.value}."
 
-    def _header(self) -> str:
-        return header(self.name, self._about, self.inputs, self.outputs, self._batch)
-
     # -- sources ------------------------------------------------------------------------------------------------------
 
     def _write_sources(self, folder: Path) -> list[tuple[str, Level | None]]:
@@ -109,11 +107,13 @@ class Folder:
                 jobs.append((file, level))
                 (folder / file).write_text(self._kernel(function, text))
         (runtime / "names.h").write_text(source.names(self.name, self.network.sources))
-        (runtime / "clusters.c").write_text(source.clusters(self.network))
+        table = source.clusters(self.network)
+        (runtime / "clusters.c").write_text(table)
         jobs += [("runtime/clusters.c", level) for level in self._levels]
-        digest = self.network.digest((self.name, source.clusters(self.network), self._header()))
+        declared = header(self.name, self._about, self.inputs, self.outputs, self._batch)
+        (folder / f"{self.files}.h").write_text(declared)
+        digest = self.network.digest((self.name, table, declared))
         levels = [(level.target.name, level.mark, level.condition) for level in self._levels]
-        (folder / f"{self.files}.h").write_text(self._header())
         (runtime / "network.c").write_text(
             source.main(
                 self.name,
