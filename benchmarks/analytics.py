@@ -9,7 +9,6 @@ scikit-learn-intelex pyspark`) are left out, and the tables say so.
 """
 
 import importlib.util
-import json
 import os
 import statistics
 import time
@@ -25,7 +24,6 @@ from rich.console import Console
 from benchmarks import report
 from benchmarks.analytics_data import SETS
 from benchmarks.analytics_spark import SPARK, Spark
-from benchmarks.inference import WIDTH
 from benchmarks.measure import PAUSE, machine
 
 OURS, BASE = "frovedis_lite", "scikit-learn"
@@ -154,16 +152,7 @@ def main(
         rows.append(row)
     where = machine("aurora-labs", "numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "networkx", "pyspark")
     sheet = _sheet(rows, [name for name in chosen if name not in missing], missing)
-    out = Console() if Console().is_terminal else Console(width=WIDTH)
-    out.print(sheet.rich())
-    out.print(report.where(where, {}), markup=False)
-    for path, text in (
-        (json_file, json.dumps({"machine": where, "rows": rows}, indent=1) + "\n"),
-        (markdown_file, f"{report.where(where, {})}\n\n{sheet.markdown()}\n"),
-    ):
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+    report.publish(where, [sheet], {"rows": rows}, json_file, markdown_file)
 
 
 def _measured(name: str, task: Task, chosen: list[str], rounds: int) -> dict[str, Any]:

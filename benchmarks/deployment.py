@@ -9,7 +9,6 @@ with `sol.optimize` of the same model in that process. Then MobileNet v2 is star
 Runtime and LibTorch (start_up.py).
 """
 
-import json
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -21,7 +20,6 @@ import typer
 from rich.console import Console
 
 from benchmarks import measure, processes, report
-from benchmarks.inference import WIDTH
 from benchmarks.measure import ROUNDS, Times, machine
 from benchmarks.programs import WEIGHTS, Case, Program, checked, deployed, flat
 from benchmarks.start_up import SMALL, start_sheet, time_starts
@@ -65,17 +63,7 @@ def main(
             starts = processes.call(time_starts, max(counts), folder, cache=cache)
     sheets = [speed_sheet([row for row in rows if row["threads"] == count], max(counts)) for count in counts]
     sheets += [start_sheet(starts)] if start_up else []
-    out = Console() if Console().is_terminal else Console(width=WIDTH)
-    for sheet in sheets:
-        out.print(sheet.rich())
-    out.print(report.where(where, {}), markup=False)
-    for path, text in (
-        (json_file, json.dumps({"machine": where, "rows": rows, "start_up": starts}, indent=1) + "\n"),
-        (markdown_file, "\n\n".join([report.where(where, {}), *(sheet.markdown() for sheet in sheets)]) + "\n"),
-    ):
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+    report.publish(where, sheets, {"rows": rows, "start_up": starts}, json_file, markdown_file)
 
 
 # --- in a process of its own -----------------------------------------------------------------------------------------

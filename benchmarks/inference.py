@@ -28,7 +28,6 @@ from solkit.target import host
 from solkit.toolchain import find_compiler
 
 DEFAULT = "densenet161,resnet50,shufflenet_v2_x2_0,squeezenet1_0,vgg11_bn,mobilenet_v2,resnet18,mlp,bert_base,gpt2"
-WIDTH = 150  # of tables that go into a file
 
 
 @dataclass
@@ -92,7 +91,7 @@ def main(
     sheets = report.times(found.rows, found.peaks)
     sheets += [report.memory(used, size, max(counts)) for size, used in found.memory.items()]
     sheets += [report.start_up(found.start_up, batches[0])] if start_up else []
-    out = Console() if Console().is_terminal else Console(width=WIDTH)
+    out = Console() if Console().is_terminal else Console(width=report.WIDTH)
     for sheet in sheets:
         out.print(sheet.rich())
     out.print(report.where(found.machine, found.peaks), markup=False)

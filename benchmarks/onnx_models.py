@@ -8,7 +8,6 @@ called with the same arrays in turns. All of it takes about a quarter of an hour
 """
 
 import importlib
-import json
 import logging
 import tempfile
 import time
@@ -23,7 +22,6 @@ from rich.console import Console
 
 from benchmarks import processes, report
 from benchmarks.engines import largest_error
-from benchmarks.inference import WIDTH
 from benchmarks.measure import ROUNDS, compare, machine
 from labs import minilm, ocr
 from solkit.target import host
@@ -73,17 +71,7 @@ def main(
         first_calls = processes.call(over_widths, max(counts), rounds)
     sheets = [_times([row for row in rows if row["threads"] == count], count) for count in counts]
     sheets += [_over_widths(first_calls, max(counts))] if widths else []
-    out = Console() if Console().is_terminal else Console(width=WIDTH)
-    for sheet in sheets:
-        out.print(sheet.rich())
-    out.print(report.where(where, {}), markup=False)
-    for path, text in (
-        (json_file, json.dumps({"machine": where, "rows": rows, "widths": first_calls}, indent=1) + "\n"),
-        (markdown_file, "\n\n".join([report.where(where, {}), *(sheet.markdown() for sheet in sheets)]) + "\n"),
-    ):
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+    report.publish(where, sheets, {"rows": rows, "widths": first_calls}, json_file, markdown_file)
 
 
 # --- in that process -------------------------------------------------------------------------------------------------

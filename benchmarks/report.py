@@ -1,14 +1,15 @@
 """From figures to tables: on the terminal, and as Markdown for README.md."""
 
+import json
 import math
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +19,7 @@ from benchmarks.peak import Peak
 BASE, OURS = "eager", "solkit"  # ratios are solkit's, against the first and against the best of all others
 BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
 NOTHING = "-"
+WIDTH = 150  # of tables that go into a file
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,28 @@ def where(machine: Mapping[str, str], peaks: Mapping[int, Peak]) -> str:
         plural = "" if peak.threads == 1 else "s"
         text += f"; peak of {peak.threads} thread{plural} {peak.gflops:.0f} GFLOP/s, {peak.gbytes:.0f} GB/s"
     return f"Measured on {text}."
+
+
+def publish(
+    machine: Mapping[str, str],
+    sheets: Sequence[Sheet],
+    figures: Mapping[str, Any],
+    json_file: Path | None,
+    markdown_file: Path | None,
+) -> None:
+    """Print the tables and what was measured on, and write them, and all figures, to the files there are."""
+    out = Console() if Console().is_terminal else Console(width=WIDTH)
+    for sheet in sheets:
+        out.print(sheet.rich())
+    place = where(machine, {})
+    out.print(place, markup=False)
+    for path, text in (
+        (json_file, json.dumps({"machine": machine, **figures}, indent=1) + "\n"),
+        (markdown_file, "\n\n".join([place, *(sheet.markdown() for sheet in sheets)]) + "\n"),
+    ):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
 
 
 def replace_in(path: Path, report: str) -> None:
