@@ -6,7 +6,7 @@ from torch import nn
 
 import solkit as sol
 from solkit.codegen.template import merge
-from solkit.runtime import library
+from solkit.runtime import compiled as compiled_code
 
 KERNEL = """enum {{
     ROWS = {rows},  /* of all */
@@ -54,8 +54,8 @@ def test_what_cannot_be_left_open():
 @pytest.fixture
 def compiled(monkeypatch):
     """How many programs the compiler was called for."""
-    calls, build = [], library.build_library
-    monkeypatch.setattr(library, "build_library", lambda *rest: calls.append(rest) or build(*rest))
+    calls, build = [], compiled_code.build_library
+    monkeypatch.setattr(compiled_code, "build_library", lambda *rest: calls.append(rest) or build(*rest))
     return calls
 
 
