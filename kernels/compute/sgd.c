@@ -25,14 +25,14 @@ static double loss_of(int loss, double epsilon, double p, double y, double *deri
     }
 }
 
-/* One sweep over rows in a given order, which is an array of `count` numbers of rows.
- *   dense [., columns], or CSR where it is NULL; y, weights: of all rows
+/* One sweep of `count` steps, each at a row that `order` says.
+ *   dense [., columns], or CSR where it is NULL; y, weights (of a step): of all rows
  *   w [columns], bias [1], steps [1] (the number of the next step, from 1): kept up to date
  *   drift [columns], and of the bias at the end, [columns + 1]: sums of w over the steps are added; NULL: not wanted
  *   pulled [columns]: how much of the absolute norm each coefficient has had (Tsuruoka and others, ACL 2009), and
  *   pull [1]: how much all should have had
  *   shrink: of the squared norm, l1: of the absolute one
- * The weights are held as scale * w, so that shrinking them costs nothing. Returns the sum of losses. */
+ * The weights are held as scale * w, so that shrinking them costs nothing. Returns the weighted sum of losses. */
 #define EPOCH(NAME, REAL)                                                                                                \
     double NAME(int64_t count, int64_t columns, const REAL *dense, const int64_t *starts, const int32_t *index,          \
                 const REAL *values, const int64_t *order, const double *y, const double *weights, int loss,              \
@@ -56,7 +56,7 @@ static double loss_of(int loss, double epsilon, double p, double y, double *deri
             if (rate == OPTIMAL) now = 1 / (alpha * (start + *steps - 1));                                               \
             if (rate == INVSCALING) now = eta / pow(*steps, power);                                                      \
             const double cost = loss_of(loss, epsilon, p, y[i], &slope);                                                 \
-            sum += cost + 0.5 * shrink * norm * scale * scale;                                                           \
+            sum += weights[i] * (cost + 0.5 * shrink * norm * scale * scale);                                            \
             if (rate >= PA1) {                                                                                           \
                 for (int64_t j = 0; j < length; j++) square += (double)x[j] * x[j];                                      \
                 if (rate == PA1 && square == 0) continue;                                                                \

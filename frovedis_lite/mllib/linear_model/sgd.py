@@ -43,6 +43,11 @@ _CONSTRAINTS: dict[str, list] = {
 }
 
 
+def _weights(sample_weight: Any, rows: int) -> np.ndarray:
+    like = np.empty((rows, 0))
+    return _check_sample_weight(sample_weight, like, dtype=np.float64, copy=True, ensure_non_negative=True)
+
+
 class _StochasticDescent(Estimator):
     """What both have in common."""
 
@@ -107,6 +112,10 @@ class SGDClassifier(LinearClassifier, _StochasticDescent):
 
     With `average`, weights count from the epoch on that has this step. `n_jobs` and `verbose` are without effect.
 
+    A row of weight w takes ceil(w) steps in an epoch, each with the weight w / ceil(w), and is so the same as w equal
+    rows. On one rank and with `shuffle` that is exact, and the order of rows does not matter; on several ranks it is so
+    for the rows of each.
+
     Attributes:
         classes_: [classes]; coef_: [1 or classes, columns]; intercept_: [1 or classes]; n_iter_: epochs; t_: steps.
     """
@@ -166,7 +175,7 @@ class SGDClassifier(LinearClassifier, _StochasticDescent):
         self.average = average
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learn from X [rows, columns], classes y [rows] and weights [rows]."""
+        """Learn from X [rows, columns], classes y [rows] and weights [rows], which are not negative."""
         self._check_settings(False)
         if not self.warm_start:
             self.release()
@@ -196,8 +205,10 @@ class SGDClassifier(LinearClassifier, _StochasticDescent):
         if len(classes) < 2:
             raise ValueError(f"The number of classes has to be greater than one; got {len(classes)} class")
         self.classes_ = classes
-        weights = _check_sample_weight(weights, np.empty((X.shape[0], 0)), dtype=np.float64, copy=True)
-        of_class = compute_class_weight(self.class_weight, classes=classes, y=y)
+        weights = _weights(weights, X.shape[0])
+        with np.errstate(divide="ignore"):  # a class without weight
+            of_class = compute_class_weight(self.class_weight, classes=classes, y=y, sample_weight=weights)
+        of_class[np.isinf(of_class)] = 0
         targets, own = [], []
         for k in [1] if len(classes) == 2 else range(len(classes)):
             mine = y == classes[k]
@@ -277,7 +288,7 @@ class SGDRegressor(LinearRegressorMixin, _StochasticDescent):
         self.average = average
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learn from X [rows, columns], y [rows] and weights [rows]."""
+        """Learn from X [rows, columns], y [rows] and weights [rows], which are not negative."""
         self._check_settings(False)
         if not self.warm_start:
             self.release()
@@ -291,7 +302,7 @@ class SGDRegressor(LinearRegressorMixin, _StochasticDescent):
 
     def _learn(self, X: Any, y: Any, weights: Any, partial: bool, reset: bool) -> Self:
         X, y = validated(self, X, y, accept_sparse="csr", accept_large_sparse=False, y_numeric=True, reset=reset)
-        weights = _check_sample_weight(weights, np.empty((X.shape[0], 0)), dtype=np.float64)
+        weights = _weights(weights, X.shape[0])
         self._descend(X, [np.asarray(y, np.float64)], [weights], partial, partial or self.warm_start)
         self.coef_ = self.coef_.ravel()
         return self

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from frovedis_lite.engine.comm import Communicator
+from frovedis_lite.engine.progress import progress
+from frovedis_lite.mllib import samples
 from frovedis_lite.mllib.optim.losses import Rows
 from frovedis_lite.native import address, library
 
@@ -41,7 +43,7 @@ class Settings(NamedTuple):
     tol: float | None
     patience: int
     average: int  # weights count in the mean from the epoch on that has this step; 0: no mean
-    held_out: float  # part of the rows that tell when to stop; 0: the objective tells
+    held_out: float  # part of the samples that tell when to stop; 0: the objective tells
     sparse: bool
 
 
@@ -62,22 +64,25 @@ def descend(
     """Epochs until the objective (or the score of held-out rows) is no better for `patience` of them.
 
     On one rank that is plain SGD (Bottou 2010). On several, each makes an epoch over its rows, and weights are averaged
-    (Zinkevich and others, "Parallelized stochastic gradient descent", NIPS 2010), by the numbers of rows.
+    (Zinkevich and others, "Parallelized stochastic gradient descent", NIPS 2010), by the numbers of steps.
+
+    A sample of weight w takes ceil(w) steps in an epoch, each with the weight w / ceil(w). So it is the same as w equal
+    rows, and a large weight is no large step, which would go too far (Karampatziakis and Langford, "Online importance
+    weight aware updates", UAI 2011). With `shuffle`, equal rows of a rank are one sample, and the order does not depend
+    on that of the rows.
 
     Args:
         y: [rows] float64, -1 or 1 for losses of classes.
-        weights: [rows] float64.
+        weights: [rows] float64, not negative.
     Raises:
-        ValueError: weights became infinite.
+        ValueError: weights became infinite, or an epoch has more than 2^31 steps.
     """
-    rows, (count, columns) = Rows(X), X.shape
-    before, total = comm.exscan(count), comm.allreduce(count)
-    held = np.zeros(count, bool)
-    if settings.held_out > 0:  # drawn by the numbers of rows in the whole
-        held = np.random.default_rng(seed).random(total)[before : before + count] < settings.held_out
-    own = np.flatnonzero(~held)
-    trained = comm.allreduce(len(own))
-    share = len(own) / max(trained, 1)
+    rows, columns = Rows(X), X.shape[1]
+    keys = samples.keys_of(X, y) if settings.shuffle or settings.held_out else None
+    held = _held_out(comm, keys, weights, seed, settings.held_out)
+    steps_of, own = _steps(comm, keys, np.where(held, 0, weights), settings.shuffle)
+    mine, trained, weight = len(steps_of), comm.allreduce(len(steps_of)), comm.allreduce(float(own[steps_of].sum()))
+    share = mine / max(trained, 1)
     random = np.random.default_rng((seed, comm.rank))
     w, bias, steps = state.w.astype(np.float64), np.array([state.bias]), np.array([float(state.steps)])
     mean, counted = state.mean.copy(), state.counted
@@ -85,57 +90,87 @@ def descend(
     eta, best, idle, number = settings.eta0, np.inf, 0, 0
     epoch = getattr(library("sgd"), f"sgd_epoch_{rows.name}")
     epoch.restype = ctypes.c_double
-    for number in range(1, settings.max_iter + 1):
-        order = own[random.permutation(len(own))] if settings.shuffle else own
-        averaging = bool(settings.average) and number * total > settings.average
-        drift = np.zeros(columns + 1) if averaging else None
-        cost = epoch(
-            *(ctypes.c_int64(len(order)), ctypes.c_int64(columns), *rows.matrix),
-            *(address(order, np.int64), address(y, np.float64), address(weights, np.float64)),
-            *(ctypes.c_int(LOSSES[settings.loss]), ctypes.c_double(settings.epsilon)),
-            *(ctypes.c_int(RATES[settings.learning_rate]), ctypes.c_double(eta), ctypes.c_double(settings.power_t)),
-            *(ctypes.c_double(_start(settings)), ctypes.c_double(settings.alpha)),
-            *(ctypes.c_double(settings.l2), ctypes.c_double(settings.l1), ctypes.c_int(settings.intercept)),
-            ctypes.c_double(SPARSE_DECAY if settings.sparse else 1.0),
-            *(address(a, np.float64) for a in (w, bias, steps)),
-            None if drift is None else address(drift, np.float64),
-            *(address(pulled, np.float64), address(pull, np.float64), ctypes.c_int(1)),
-        )
-        local = np.concatenate([w, bias]) * share
-        together = comm.allreduce(np.concatenate([local, [cost], np.zeros(columns + 1) if drift is None else drift]))
-        if not np.isfinite(together[: columns + 1]).all():
-            raise ValueError(
-                f"Floating-point under-/overflow occurred at epoch #{number}. Scaling input data with StandardScaler "
-                "or MinMaxScaler might help."
+    with progress("stochastic descent", total=settings.max_iter) as show:
+        for number in range(1, settings.max_iter + 1):
+            order = random.permutation(steps_of) if settings.shuffle else steps_of
+            averaging = bool(settings.average) and number * trained > settings.average
+            drift = np.zeros(columns + 1) if averaging else None
+            cost = epoch(
+                *(ctypes.c_int64(mine), ctypes.c_int64(columns), *rows.matrix),
+                *(address(order, np.int64), address(y, np.float64), address(own, np.float64)),
+                *(ctypes.c_int(LOSSES[settings.loss]), ctypes.c_double(settings.epsilon)),
+                *(ctypes.c_int(RATES[settings.learning_rate]), ctypes.c_double(eta), ctypes.c_double(settings.power_t)),
+                *(ctypes.c_double(_start(settings)), ctypes.c_double(settings.alpha)),
+                *(ctypes.c_double(settings.l2), ctypes.c_double(settings.l1), ctypes.c_int(settings.intercept)),
+                ctypes.c_double(SPARSE_DECAY if settings.sparse else 1.0),
+                *(address(a, np.float64) for a in (w, bias, steps)),
+                None if drift is None else address(drift, np.float64),
+                *(address(pulled, np.float64), address(pull, np.float64), ctypes.c_int(1)),
             )
-        w, bias = together[:columns].copy(), together[columns : columns + 1].copy()
-        if averaging:
-            mean += together[columns + 2 :]
-            counted += trained
-        if settings.held_out > 0:
-            worse = _cost(comm, X, y, held, w, bias[0], settings)
-        else:
-            worse = together[columns + 1] / max(trained, 1) + settings.l1 * np.abs(w).sum()
-        idle = idle + 1 if settings.tol is not None and worse > best - settings.tol else 0
-        best = min(best, worse)
-        if idle >= settings.patience:
-            if settings.learning_rate != "adaptive" or eta <= 1e-6:
-                break
-            eta, idle = eta / 5, 0
+            local = np.concatenate([w, bias]) * share
+            sums = np.zeros(columns + 1) if drift is None else drift
+            together = comm.allreduce(np.concatenate([local, [cost], sums]))
+            if not np.isfinite(together[: columns + 1]).all():
+                raise ValueError(
+                    f"Floating-point under-/overflow occurred at epoch #{number}. Scaling input data with "
+                    "StandardScaler or MinMaxScaler might help."
+                )
+            w, bias = together[:columns].copy(), together[columns : columns + 1].copy()
+            if averaging:
+                mean += together[columns + 2 :]
+                counted += trained
+            show(number)
+            if settings.held_out > 0:
+                worse = _cost(comm, X, y, np.where(held, weights, 0), w, bias[0], settings)
+            else:
+                worse = together[columns + 1] / (weight or 1.0) + settings.l1 * np.abs(w).sum()
+            idle = idle + 1 if settings.tol is not None and worse > best - settings.tol else 0
+            best = min(best, worse)
+            if idle >= settings.patience:
+                if settings.learning_rate != "adaptive" or eta <= 1e-6:
+                    break
+                eta, idle = eta / 5, 0
     return State(w, float(bias[0]), float(steps[0]), mean, counted, number)
 
 
+def _held_out(comm: Communicator, keys: np.ndarray | None, weights: np.ndarray, seed: int, part: float) -> np.ndarray:
+    """Which rows tell when to stop: drawn by their content, at least one sample, and not all of them."""
+    if part <= 0:
+        return np.zeros(len(weights), bool)
+    drawn = np.where(weights > 0, samples.uniform(keys, seed), np.nan)
+    least = comm.allreduce(float(np.nanmin(drawn, initial=1.0)), "min")
+    most = comm.allreduce(float(np.nanmax(drawn, initial=0.0)), "max")
+    return (drawn < max(part, np.nextafter(least, 1))) & (drawn < most)
+
+
+def _steps(
+    comm: Communicator, keys: np.ndarray, weights: np.ndarray, shuffle: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of an epoch's steps, [steps] int64, before they are shuffled; and the weight of a step at each [rows]."""
+    if shuffle:
+        rows, total = samples.merged(keys, weights)
+    else:
+        rows = np.flatnonzero(weights > 0)
+        total = weights[rows]
+    samples.check_visits(comm, total)
+    times = samples.visits_of(total)
+    made = np.zeros(len(weights))
+    made[rows] = total / times
+    return np.repeat(rows, times), made
+
+
 def _cost(
-    comm: Communicator, X: Any, y: np.ndarray, held: np.ndarray, w: np.ndarray, bias: float, settings: Settings
+    comm: Communicator, X: Any, y: np.ndarray, weights: np.ndarray, w: np.ndarray, bias: float, settings: Settings
 ) -> float:
-    """How bad the model is on the held-out rows: minus the accuracy, or minus R^2."""
-    margins, target = X[held] @ w + bias, y[held]
+    """How bad the model is on the held-out rows, those with a weight here: minus the accuracy, or minus R^2."""
+    held = weights > 0
+    margins, target, weights = X[held] @ w + bias, y[held], weights[held]
     if LOSSES[settings.loss] <= LOSSES["modified_huber"]:
-        right, count = comm.allreduce(np.array([float(((margins > 0) == (target > 0)).sum()), float(len(target))]))
-        return -right / max(count, 1.0)
-    sums = np.array([((target - margins) ** 2).sum(), target.sum(), (target**2).sum(), float(len(target))])
+        right, count = comm.allreduce(np.array([weights @ ((margins > 0) == (target > 0)), weights.sum()]))
+        return -right / (count or 1.0)
+    sums = np.array([weights @ (target - margins) ** 2, weights @ target, weights @ target**2, weights.sum()])
     errors, total, squares, count = comm.allreduce(sums)
-    return errors / max(squares - total**2 / max(count, 1.0), 1e-300) - 1
+    return errors / max(squares - total**2 / (count or 1.0), 1e-300) - 1
 
 
 def _start(settings: Settings) -> float:
