@@ -87,13 +87,14 @@ def lab_command(folder: Path, port: int, no_browser: bool, root: bool) -> list[s
 
 @app.command()
 def build(
+    lab: Annotated[str, typer.Argument(help="Only this lab, by its number: 02.")] = "",
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if a notebook differs.")] = False,
 ) -> None:
     """Make the notebooks from labs/source."""
     from labs import build as builder
 
     try:
-        paths = builder.check() if check else builder.write()
+        paths = builder.check() if check else builder.write(only=lab)
     except builder.BuildError as error:
         typer.echo(error, err=True)
         raise typer.Exit(1) from None

@@ -1,24 +1,41 @@
-"""The exercise engine: check an answer, give hints step by step, show the solution; all of it offline.
+"""The exercise engine: which exercises there are, and what becomes of an answer. Learners meet it through labs/lab.py.
 
-In a notebook: `from labs import check, hint, solution`, then `check("01.1", answer)`. A lab's exercises are in
-labs/exercise_sets/labNN.py, and are looked up by the number in front of the dot.
+labs/exercise_sets/labNN.py registers a check function for each exercise of lab NN, with the ids NN-1, NN-2, ...
 """
 
+import contextlib
 import difflib
-import html
 import importlib
 import importlib.util
-import os
+import linecache
 import pkgutil
-from collections import Counter
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import CodeType, FunctionType, MethodType
 
-from labs import progress
+from labs import blanks
+from labs.limits import Limit, TimeUp
+from labs.values import Printed, error_line, shown
+
+PASSED, NOT_YET, NOT_ATTEMPTED, ERROR = "passed", "not yet", "not attempted", "error"
+ID = re.compile(r"(\d\d)-(\d+)")
+HINTS = 3
+SECONDS = 10
+FRAMES = 3  # of the learner's code that are shown
+_ABSENT = object()
 
 
 class Wrong(Exception):
-    """Raised by a check: the answer is wrong; the text says what is wrong with it."""
+    """Raised by a check: the answer is wrong; the message says what is wrong with it.
+
+    `got` and `expected` are shown beside each other. `got` is the learner's value, and is the whole answer if left
+    out; `expected` is a value, or a str that describes one.
+    """
+
+    def __init__(self, message: str, got: object = _ABSENT, expected: object = _ABSENT) -> None:
+        super().__init__(message)
+        self.got, self.expected = got, expected
 
 
 class UnknownExercise(LookupError):
@@ -27,65 +44,58 @@ class UnknownExercise(LookupError):
 
 @dataclass(frozen=True)
 class Exercise:
-    id: str  # "01.1": the lab's number, a dot, the exercise's number
+    id: str  # "02-1": the lab's number, a dash, the exercise's number
     title: str
     minutes: int
     core: bool  # False: optional
     check: Callable[[object], None]
     hints: tuple[str, ...]
-    solution: str
+    seconds: float  # that the check may take
+
+    @property
+    def lab(self) -> str:
+        return self.id.partition("-")[0]
+
+    @property
+    def kind(self) -> str:
+        return "core" if self.core else "optional"
 
 
 @dataclass(frozen=True)
-class Card:
-    """What a notebook shows: a line with a status, and a text under it. Made to read well as HTML and as plain text."""
+class Verdict:
+    """What became of an answer."""
 
-    status: str
-    head: str
+    outcome: str
     text: str
-    code: bool = False
+    got: str = ""
+    expected: str = ""
+    where: tuple[str, ...] = ()  # the lines of the learner's code that led to the error
+    printed: str = ""
 
-    @property
-    def passed(self) -> bool:
-        return self.status == "passed"
-
-    def __repr__(self) -> str:
-        return f"[{self.status}] {self.head}\n{self.text}"
-
-    def _repr_html_(self) -> str:
-        mark, color = _LOOK[self.status]
-        tag, wrap = ("pre", "; white-space: pre-wrap; word-break: normal") if self.code else ("p", "")
-        return (
-            f'<div role="status" style="border-left: 4px solid {color}; padding: 4px 12px; '
-            'color: var(--jp-content-font-color1, inherit); background: var(--jp-layout-color1, transparent)">'
-            f'<strong><span aria-hidden="true" style="color: {color}">{mark}</span> {self.status.capitalize()}</strong>'
-            f' · {html.escape(self.head)}<{tag} style="margin: 4px 0{wrap}">{html.escape(self.text)}</{tag}></div>'
-        )
-
-
-# The words carry the meaning; mark and colour only repeat it. The variables are JupyterLab's, and follow its theme.
-_LOOK = {
-    "passed": ("✓", "var(--jp-success-color1, #2e7d32)"),
-    "wrong": ("✗", "var(--jp-error-color1, #c62828)"),
-    "not attempted": ("○", "var(--jp-border-color0, #757575)"),
-    "hint": ("?", "var(--jp-info-color1, #0277bd)"),
-    "solution": ("=", "var(--jp-info-color1, #0277bd)"),
-}
 
 _exercises: dict[str, Exercise] = {}
-_hints_given: Counter = Counter()  # since the kernel started: a fresh kernel starts with the first hint again
 
 
 def exercise(
-    id: str, title: str, *, minutes: int, hints: Sequence[str], solution: str, core: bool = True
+    id: str, title: str, *, minutes: int, hints: Sequence[str], core: bool = True, seconds: float = SECONDS
 ) -> Callable[[Callable[[object], None]], Callable[[object], None]]:
-    """Return a decorator that registers a check function as an exercise; raise ValueError when the id is taken."""
+    """Return a decorator that registers a check function as an exercise.
+
+    The function gets the answer, and raises Wrong unless it is right. It may take `seconds`.
+
+    Raises:
+        ValueError: the id is not of the form "02-1" or is taken, or there are not three hints.
+    """
+    if not ID.fullmatch(id):
+        raise ValueError(f"the id of an exercise is like '02-1', two digits, a dash and a number; this one is {id!r}")
+    if isinstance(hints, str) or len(hints) != HINTS:
+        raise ValueError(f"exercise {id} has to have {HINTS} hints, each of which says more than the one before")
 
     def register(function: Callable[[object], None]) -> Callable[[object], None]:
         old = _exercises.get(id)
         if old is not None and old.check.__module__ != function.__module__:
             raise ValueError(f"exercise {id} is in {old.check.__module__} and in {function.__module__}: renumber one")
-        _exercises[id] = Exercise(id, title, minutes, core, function, tuple(hints), solution.strip())
+        _exercises[id] = Exercise(id, title, minutes, core, function, tuple(hints), seconds)
         return function
 
     return register
@@ -94,9 +104,8 @@ def exercise(
 def find(id: str) -> Exercise:
     """Return the exercise; raise UnknownExercise, with the nearest id, when there is none."""
     id = str(id)
-    lab = id.partition(".")[0]
-    if id not in _exercises and lab.isdecimal() and importlib.util.find_spec(f"labs.exercise_sets.lab{lab}"):
-        importlib.import_module(f"labs.exercise_sets.lab{lab}")
+    if id not in _exercises:
+        _load(id.partition("-")[0])
     if id not in _exercises:
         near = difflib.get_close_matches(id, ids(), n=1, cutoff=0.5)
         advice = f"did you mean {near[0]!r}?" if near else f"the exercises are {', '.join(ids())}"
@@ -104,59 +113,106 @@ def find(id: str) -> Exercise:
     return _exercises[id]
 
 
+def of_lab(number: str) -> list[Exercise]:
+    """Return the exercises of one lab, by its two digits, in the order of their ids."""
+    _load(number)
+    found = [task for task in _exercises.values() if task.lab == number]
+    return sorted(found, key=lambda task: int(task.id.partition("-")[2]))
+
+
 def ids() -> list[str]:
-    """Return the ids of all exercises of all labs."""
+    """Return the ids of all exercises of all labs; a lab whose module cannot be imported here has none."""
+    return [task.id for number in labs() for task in of_lab_if_it_loads(number)]
+
+
+def of_lab_if_it_loads(number: str) -> list[Exercise]:
+    """As `of_lab`; nothing when the lab's module needs a package that is not installed here, or is broken."""
+    try:
+        return of_lab(number)
+    except Exception:  # one lab must not hide the others
+        return []
+
+
+def labs() -> list[str]:
+    """Return the numbers of the labs that have exercises."""
     from labs import exercise_sets
 
-    for module in pkgutil.iter_modules(exercise_sets.__path__):
-        importlib.import_module(f"labs.exercise_sets.{module.name}")
-    return sorted(_exercises)
+    names = {module.name[3:] for module in pkgutil.iter_modules(exercise_sets.__path__) if module.name[:3] == "lab"}
+    return sorted(names | {task.lab for task in _exercises.values()})
 
 
-def check(id: str, answer: object = ...) -> Card:
-    """Check an answer and return the card to show; raise UnknownExercise for a wrong id, and nothing else.
+def _load(number: str) -> None:
+    name = f"labs.exercise_sets.lab{number}"
+    if number.isdecimal() and importlib.util.find_spec(name):
+        importlib.import_module(name)
 
-    With AURORA_STRICT set, as in `make labs-test`, a wrong answer raises Wrong: so a notebook that fails its own
-    check cannot pass the tests.
+
+# --- judging ---------------------------------------------------------------------------------------------------------
+
+
+def judge(task: Exercise, answer: object = ...) -> Verdict:
+    """Return what becomes of an answer; nothing the answer does is raised, but an interrupt by the user.
+
+    The check may take `task.seconds`. What does not come back until then is stopped, unless it is in one long call into
+    compiled code, or not in the main thread.
     """
-    task = find(id)
-    status, text = _judge(task, answer)
-    if status == "wrong" and os.environ.get("AURORA_STRICT"):
-        raise Wrong(f"{task.id}: {text}")
-    progress.record(task.id, "check", status=status)
-    return Card(status, f"{task.id} {task.title}", text)
-
-
-def _judge(task: Exercise, answer: object) -> tuple[str, str]:
-    if answer is ... or answer is None:
-        kind = "core" if task.core else "optional"
-        return "not attempted", f"Put your answer in place of the dots ({kind}, about {task.minutes} minutes)."
+    if blanks.is_blank(answer):
+        return Verdict(NOT_ATTEMPTED, f"Put your answer in place of the dots ({task.kind}, {task.minutes} min).")
+    printed, limit = Printed(), Limit(task.seconds)
     try:
-        task.check(answer)
+        with limit, contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            task.check(answer)
+    except TimeUp as late:
+        limit.stop()
+        text = f"Stopped: it had not come back after {task.seconds:g} s. Is there a loop that does not end?"
+        return Verdict(ERROR, text, where=_where(late, answer), printed=printed.text())
     except Wrong as wrong:
-        return "wrong", f'{wrong} Stuck? hint("{task.id}")'
-    except Exception as error:  # a strange answer must not end in a traceback through our code
-        return "wrong", (
-            f"This answer, of type {type(answer).__name__}, could not be checked ({type(error).__name__}: {error}). "
-            f'What is asked for is in the text of the exercise, and in hint("{task.id}").'
-        )
-    return "passed", "Correct."
+        return _wrong(wrong, answer, printed.text())
+    except (Exception, SystemExit) as error:  # a strange answer must not end in a traceback through our code
+        return _error(task, error, answer, printed.text())
+    return Verdict(PASSED, "Correct.", printed=printed.text())
 
 
-def hint(id: str) -> Card:
-    """Return the next hint, from the first to the last; raise UnknownExercise."""
-    task = find(id)
-    number = min(_hints_given[task.id] + 1, len(task.hints))
-    _hints_given[task.id] = number
-    progress.record(task.id, "hint", number=number)
-    if not task.hints:
-        return Card("hint", f"{task.id} {task.title}", f'This exercise has no hints; see solution("{task.id}").')
-    more = "ask again for the next one" if number < len(task.hints) else f'the last one; then solution("{task.id}")'
-    return Card("hint", f"{task.id}, hint {number} of {len(task.hints)} ({more})", task.hints[number - 1])
+def _wrong(wrong: Wrong, answer: object, printed: str) -> Verdict:
+    got = "" if callable(answer) else shown(answer)  # a function's name says nothing
+    if wrong.got is not _ABSENT:
+        got = shown(wrong.got)
+    expected = ""
+    if wrong.expected is not _ABSENT:
+        expected = wrong.expected if isinstance(wrong.expected, str) else shown(wrong.expected)
+    return Verdict(NOT_YET, str(wrong), got, expected, printed=printed)
 
 
-def solution(id: str) -> Card:
-    """Return the solution as a card; raise UnknownExercise."""
-    task = find(id)
-    progress.record(task.id, "solution")
-    return Card("solution", f"{task.id} {task.title}", task.solution, code=True)
+def _error(task: Exercise, error: BaseException, answer: object, printed: str) -> Verdict:
+    where = _where(error, answer)
+    if where:
+        return Verdict(ERROR, f"Your code raised {error_line(error)}", where=where, printed=printed)
+    text = (
+        f"This answer, of type {type(answer).__name__}, could not be checked ({error_line(error)}). "
+        "The text of the exercise says what is asked for."
+    )
+    return Verdict(NOT_YET, text, "" if callable(answer) else shown(answer), printed=printed)
+
+
+def _where(error: BaseException, answer: object) -> tuple[str, ...]:
+    """The lines of the learner's own code in the traceback, the innermost last; none when it was ours that failed."""
+    codes, rows, trace = set(_codes(answer)), [], error.__traceback__.tb_next  # without judge() itself
+    while trace:
+        frame = trace.tb_frame
+        if frame.f_code in codes or frame.f_globals.get("__name__") == "__main__":
+            line = linecache.getline(frame.f_code.co_filename, trace.tb_lineno, frame.f_globals).strip()
+            rows.append(f"line {trace.tb_lineno}, in {frame.f_code.co_name}" + (f": {line}" if line else ""))
+        trace = trace.tb_next
+    return tuple(rows[-FRAMES:])
+
+
+def _codes(answer: object) -> Iterator[CodeType]:
+    """The code of a function, or of the functions in a list, tuple or dict of them."""
+    if type(answer) in (list, tuple, dict):
+        for value in list(answer.values() if type(answer) is dict else answer)[:100]:
+            if not isinstance(value, list | tuple | dict):
+                yield from _codes(value)
+    elif isinstance(answer, MethodType):
+        yield answer.__func__.__code__
+    elif isinstance(answer, FunctionType):
+        yield answer.__code__

@@ -1,1 +1,1 @@
-"""The exercises of each lab: labNN.py registers those with ids NN.1, NN.2, ..."""
+"""The exercises of each lab: labNN.py registers those with ids NN-1, NN-2, ..."""

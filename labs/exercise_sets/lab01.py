@@ -31,7 +31,7 @@ UNITS = {SAVED / 2**20: "MiB", SAVED / 1e6: "MB", SAVED / 2**10: "KiB", SAVED / 
 
 
 @exercise(
-    "01.1",
+    "01-1",
     "How many bytes does the fused kernel save?",
     minutes=5,
     hints=[
@@ -40,18 +40,11 @@ UNITS = {SAVED / 2**20: "MiB", SAVED / 1e6: "MB", SAVED / 2**10: "KiB", SAVED / 
         "another, AvgPool reads that.",
         "Four trips, each of 1000 * 13 * 13 float32 numbers of 4 bytes.",
     ],
-    solution="""
-between = 1000 * 13 * 13 * 4   # bytes between two layers: channels, pixels, float32
-bytes_saved = 4 * between      # 2_704_000: Conv writes, ReLU reads and writes, AvgPool reads
-
-# The fused kernel keeps these numbers in registers and in the cache. All else is moved
-# either way: the input, the weights, the bias and the 1000 results.
-""",
 )
 def bytes_saved(answer):
     """Accept the difference in bytes, as any kind of number; raise Wrong with what was forgotten."""
     if isinstance(answer, str | bool):
-        raise Wrong("The answer is a number: bytes, without quotes and without a unit.")
+        raise Wrong("The answer is a number: bytes, without quotes and without a unit.", expected="a whole number")
     number = float(answer)
     if number == SAVED:
         return
@@ -74,6 +67,7 @@ FLOP = 2 * 1000 * 512 * PIXELS
 RELU = BETWEEN / (FLOAT * 2 * BETWEEN)
 INTENSITY = FLOP / FUSED
 NEAR = 0.02
+PAIR = "(FLOP per byte of ReLU, FLOP per byte of the fused kernel)"
 
 KNOWN_RELU = {
     2 * RELU: "That is right for one trip; ReLU reads its tensor and writes another.",
@@ -93,7 +87,7 @@ KNOWN_FUSED = {
 
 
 @exercise(
-    "01.2",
+    "01-2",
     "FLOP per byte: what does each wait for?",
     minutes=8,
     core=False,
@@ -104,31 +98,25 @@ KNOWN_FUSED = {
         "The fused kernel moves the input (512 * 13 * 13 numbers), the weights (1000 * 512), the bias (1000) and the "
         "result (1000), of 4 bytes each, once.",
     ],
-    solution="""
-relu = 1 / (4 + 4)                                            # 0.125: one comparison, a float read, a float written
-flop = 2 * 512 * 1000 * 13 * 13                               # a multiplication and an addition each
-moved = 4 * (512 * 13 * 13 + 1000 * 512 + 1000 + 1000)        # input, weights, bias, result
-intensity = (relu, flop / moved)                              # (0.125, 72.0)
-
-# The Vector Engine 10B can do 4.3 TFLOP/s and fetch 1.22 TB/s, 3.5 FLOP for each byte. By itself ReLU
-# keeps it 96 % idle: it waits for memory. The fused kernel has work for 20 times that.
-""",
 )
 def intensity(answer):
     """Accept the pair (ReLU, fused kernel), each within 2 %; raise Wrong with what was forgotten."""
     if isinstance(answer, str | dict | set):
-        raise Wrong("The answer is a pair of numbers: (ReLU's, the fused kernel's).")
+        raise Wrong("The answer is a pair of numbers.", expected=PAIR)
     try:
         relu, fused = (float(number) for number in answer)
     except (TypeError, ValueError):
-        raise Wrong("The answer is a pair of numbers: (ReLU's, the fused kernel's).") from None
+        raise Wrong("The answer is a pair of numbers.", expected=PAIR) from None
     for name, number, right, known in (("ReLU", relu, RELU, KNOWN_RELU), ("Fused", fused, INTENSITY, KNOWN_FUSED)):
         if _near(number, right):
             continue
         for mistake, text in known.items():
             if _near(number, mistake):
-                raise Wrong(f"{name}: {text}")
-        raise Wrong(f"{name}: that is not it. Count the FLOP, count the bytes that are read and written, and divide.")
+                raise Wrong(f"{name}: {text}", got=number)
+        raise Wrong(
+            f"{name}: that is not it. Count the FLOP, count the bytes that are read and written, and divide.",
+            got=number,
+        )
 
 
 def _near(number: float, right: float) -> bool:

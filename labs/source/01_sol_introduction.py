@@ -26,8 +26,8 @@
 # | 3. Let solkit do it | 4 min | core |
 # | 4. Read the generated code | 6 min | core |
 # | 5. The same code on three machines | 4 min | optional |
-# | 6. Exercise 01.1: how many bytes are saved? | 5 min | core |
-# | 7. Exercise 01.2: FLOP per byte | 8 min | optional |
+# | 6. Exercise 01-1: how many bytes are saved? | 5 min | core |
+# | 7. Exercise 01-2: FLOP per byte | 8 min | optional |
 # | 8. Is it still the same model? | 2 min | core |
 # | 9. A real network | 8 min | core |
 # | 10. What you have seen | 3 min | core |
@@ -288,7 +288,7 @@ ipywidgets.dlink((machine, "value"), (listing, "value"), innermost)
 ipywidgets.VBox([machine, listing])
 
 # %% [markdown]
-# ## 6. Exercise 01.1: how many bytes are saved? (core, 5 min)
+# ## 6. Exercise 01-1: how many bytes are saved? (core, 5 min)
 #
 # Go back to the arrows of section 1. Count the bytes that the three layers read from memory and write to it, then the
 # bytes that the one fused kernel reads and writes. A number is a float32 and has 4 bytes. The input is [1, 512, 13,
@@ -296,27 +296,28 @@ ipywidgets.VBox([machine, listing])
 #
 # **How many bytes does the fused kernel save?** Put a number, or a formula, in place of the dots.
 
-# %% tags=["exercise"]
+# %% tags=["exercise", "ex-01-1"]
 bytes_saved = ...
 
-# %% tags=["solution"]
+# %% tags=["solution", "ex-01-1"]
 between = 1000 * 13 * 13 * 4  # one tensor between two layers
 bytes_saved = 4 * between  # written by Conv, read and written by ReLU, read by AvgPool
 
 # %%
-from labs import check, hint, solution
+from labs import lab
 
-check("01.1", bytes_saved)
+ex = lab.exercise("01-1")
+ex.check(bytes_saved)
 
 # %% [markdown]
 # Stuck? Take the `#` away for a hint, and run the cell again for the next. The last resort is the solution.
 
 # %%
-# hint("01.1")
-# solution("01.1")
+# ex.hint()
+# ex.solution()
 
 # %% [markdown]
-# ## 7. Exercise 01.2: FLOP per byte (optional, 8 min)
+# ## 7. Exercise 01-2: FLOP per byte (optional, 8 min)
 #
 # Does it matter? That depends on what the processor waits for. A useful number is how much a function computes for
 # each byte that it moves: its *arithmetic intensity*, in FLOP (floating-point operations) per byte. A processor has
@@ -328,23 +329,24 @@ check("01.1", bytes_saved)
 # **What is the intensity of ReLU by itself, and what is that of the fused kernel?** Count a comparison as one FLOP
 # and a multiply-add as two. The answer is a pair, ReLU first; 2 % off is near enough.
 
-# %% tags=["exercise"]
+# %% tags=["exercise", "ex-01-2"]
 intensity = ...
 
-# %% tags=["solution"]
+# %% tags=["solution", "ex-01-2"]
 relu = 1 / (4 + 4)  # one comparison; 4 bytes read, 4 bytes written
 flop = 2 * 512 * 1000 * 13 * 13
 moved = 4 * (512 * 13 * 13 + 1000 * 512 + 1000 + 1000)  # input, weights, bias, result
 intensity = (relu, flop / moved)
 
 # %%
-check("01.2", intensity)
+ex = lab.exercise("01-2")
+ex.check(intensity)
 
 # %%
-# hint("01.2")
-# solution("01.2")
+# ex.hint()
+# ex.solution()
 
-# %% [markdown] tags=["solution"]
+# %% [markdown] tags=["solution", "ex-01-2"]
 # ReLU does 0.125 FLOP for each byte, a small part of the 3.5 that a Vector Engine could do meanwhile: by itself it
 # leaves the processor 96 % idle. The fused kernel does 72 FLOP for each byte. In it ReLU costs next to nothing.
 

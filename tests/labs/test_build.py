@@ -6,7 +6,7 @@ import random
 import nbformat
 import pytest
 
-from labs import build
+from labs import build, exercises
 
 SOURCE = """# ---
 # jupyter:
@@ -16,42 +16,44 @@ SOURCE = """# ---
 # ---
 
 # %% [markdown]
-# # Lab 09: a fixture
+# # Lab 97: a fixture
 # It costs 4 €.
 
 # %%
-from labs import check
+from labs import lab
 
-# %% tags=["exercise"]
+# %% tags=["exercise", "ex-97-1"]
 answer = ...
 
-# %% tags=["solution"]
+# %% tags=["solution", "ex-97-1"]
 answer = 42
 
 # %%
-check("09.1", answer)
+lab.exercise("97-1").check(answer)
 
 
 # %%
-check("09.1", answer)
+lab.exercise("97-1").check(answer)
 
-# %% [markdown] tags=["solution"]
+# %% [markdown] tags=["solution", "ex-97-1"]
 # Why 42: see the book.
 """
 
 
 @pytest.fixture
-def labs(tmp_path):
-    """A labs folder with one source."""
+def labs(tmp_path, monkeypatch):
+    """A labs folder with one source, and its exercise."""
+    monkeypatch.setattr(exercises, "_exercises", dict(exercises._exercises))
+    exercises.exercise("97-1", "What is it?", minutes=1, hints=["a", "b", "c"])(print)
     (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "09_fixture.py").write_text(SOURCE, encoding="utf-8")
+    (tmp_path / "source" / "97_fixture.py").write_text(SOURCE, encoding="utf-8")
     return tmp_path
 
 
 def notebooks(labs):
     """Return the learner's notebook and the one with the solutions, as nbformat reads them."""
-    made = build.build(labs / "source" / "09_fixture.py")
-    assert list(made) == [labs / "09_fixture.ipynb", labs / "solutions" / "09_fixture.ipynb"]
+    made = build.build(labs / "source" / "97_fixture.py")
+    assert list(made) == [labs / "97_fixture.ipynb", labs / "solutions" / "97_fixture.ipynb"]
     return [nbformat.reads(text, as_version=4) for text in made.values()]
 
 
@@ -80,32 +82,48 @@ def test_ids_are_unique_stable_and_shared(labs):
     for notebook in (learner, teacher):
         assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
     assert [cell.id for cell in learner.cells[-2:]] == [cell.id for cell in teacher.cells[-3:-1]]
-    source = labs / "source" / "09_fixture.py"
+    source = labs / "source" / "97_fixture.py"
     source.write_text(SOURCE.replace("# %% tags", "# %%\nnew = 1\n\n# %% tags", 1), encoding="utf-8")
     assert {cell.id for cell in learner.cells} < {cell.id for cell in notebooks(labs)[0].cells}
 
 
 def test_the_same_source_makes_the_same_bytes(labs):
-    source = labs / "source" / "09_fixture.py"
+    source = labs / "source" / "97_fixture.py"
     first = build.build(source)
     random.seed(1)
     assert build.build(source) == first
     assert all(text.endswith("}\n") and "€" in text and json.loads(text) for text in first.values())
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        SOURCE.replace('# %% tags=["solution"]', "# %%"),
-        '# %% tags=["exercise"]\nanswer = ...\n',
-        '# %% tags=["solution"]\nanswer = 1\n\n# %% tags=["exercise"]\nanswer = ...\n',
-    ],
-)
-def test_a_blank_without_its_solution_is_named(labs, text):
-    source = labs / "source" / "09_fixture.py"
+BLANK, FILLED = '# %% tags=["exercise", "ex-97-1"]\nanswer = ...\n', '# %% tags=["solution", "ex-97-1"]\nanswer = 42\n'
+CHECKED = '# %%\nlab.exercise("97-1").check(answer)\n'
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    (BLANK + CHECKED, "cell 1 .*has to be tagged solution and ex-97-1"),
+    (FILLED + BLANK + CHECKED, "cell 2 .*has to be tagged solution and ex-97-1"),
+    (BLANK + FILLED.replace("97-1", "97-2") + CHECKED, "cell 1 .*has to be tagged solution and ex-97-1"),
+    (BLANK.replace(', "ex-97-1"', "") + FILLED + CHECKED, "cell 1 .*needs the tag of its exercise"),
+    (BLANK + FILLED.replace(', "ex-97-1"', "") + CHECKED, "cell 1 .*has to be tagged solution"),
+    (BLANK.replace('"exercise"', '"exercise", "solution"') + CHECKED, "both exercise and solution"),
+    (CHECKED, "one cell tagged exercise and ex-97-1; it has 0"),
+    ((BLANK + FILLED) * 2 + CHECKED, "it has 2"),
+    (BLANK + FILLED, "never checks exercise 97-1"),
+    ((BLANK + FILLED + CHECKED) + (BLANK + FILLED).replace("97-1", "97-2"), "97-2, which is not registered"),
+])  # fmt: skip
+def test_a_mistake_in_the_cells_of_an_exercise_is_named(labs, text, words):
+    source = labs / "source" / "97_fixture.py"
     source.write_text(text, encoding="utf-8")
-    with pytest.raises(build.BuildError, match=r"09_fixture.py, cell \d \('answer = \.\.\.'\)"):
+    with pytest.raises(build.BuildError, match=f"97_fixture.py.*{words}"):
         build.build(source)
+
+
+def test_a_mistake_in_one_source_keeps_back_no_other(labs):
+    (labs / "source" / "96_first.py").write_text('# %% tags=["exercise"]\n1\n')
+    with pytest.raises(build.BuildError, match=r"96_first\.py, cell 1"):
+        build.write(labs)
+    assert (labs / "97_fixture.ipynb").exists()
+    assert build.write(labs, only="97") == []
 
 
 def test_write_then_check(labs):
@@ -117,7 +135,7 @@ def test_write_then_check(labs):
 
 def test_check_finds_what_was_changed_and_what_has_no_source(labs):
     build.write(labs)
-    changed, orphan = labs / "09_fixture.ipynb", labs / "solutions" / "08_old.ipynb"
+    changed, orphan = labs / "97_fixture.ipynb", labs / "solutions" / "08_old.ipynb"
     changed.write_text(changed.read_text().replace("fixture", "changed"))
     orphan.write_text("{}")
     assert build.check(labs) == [changed, orphan]
@@ -125,4 +143,4 @@ def test_check_finds_what_was_changed_and_what_has_no_source(labs):
 
 def test_only_numbered_files_are_sources(labs):
     (labs / "source" / "notes.py").touch()
-    assert [path.name for path in build.sources(labs)] == ["09_fixture.py"]
+    assert [path.name for path in build.sources(labs)] == ["97_fixture.py"]

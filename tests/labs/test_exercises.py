@@ -1,214 +1,371 @@
-"""The exercise engine, and every exercise three ways: its solution passes, the blank is not attempted, and a known
-wrong answer gets its own message."""
+"""The exercise engine: what becomes of right, wrong, strange, failing and endless answers, and what the cards show."""
 
-import itertools
-import json
+import importlib
+import pkgutil
+import signal
+import threading
+import time
 
 import numpy
 import pytest
 import torch
 
-import labs
-from labs import exercises, progress
-from labs.exercise_sets import lab01
-from labs.exercises import check, hint, solution
+from labs import exercise_sets, exercises, lab, notebooks
+from labs.cards import Card
+from labs.exercises import Wrong
+from labs.limits import Limit, TimeUp
+from labs.values import LONGEST, Printed, shown
 
-# One trip counted as bytes, all four counted as numbers: each a mistake, with its own answer and words of its message.
-WRONG = {
-    "01.1": [
-        (676_000, "counted once, or four times in floats"),
-        (1_352_000, "two trips"),
-        (2_028_000, "three trips of four"),
-        (4 * 512 * 13 * 13 * 4, "512 channels"),
-        (16_000, "one pixel"),
-        (21_632_000, "bits"),
-        (-2_704_000, "sign"),
-        (2.5787, "MiB"),
-        (2.704, "MB"),
-        (2640.625, "KiB"),
-        (2704, "kB"),
-        (5_106_112, "what the three layers move"),
-        (2_402_112, "what the fused kernel moves"),
-        (12, "That is not it"),
-        (float("nan"), "That is not it"),
-        ("2704000", "without quotes"),
-        (True, "without quotes"),
-    ],
-    "01.2": [
-        ((0.25, 72.04), "ReLU: That is right for one trip"),
-        ((0.5, 72.04), "ReLU: That counts numbers"),
-        ((1, 72.04), "ReLU: That is one FLOP for each number"),
-        ((8, 72.04), "ReLU: That is bytes for each FLOP"),
-        ((72.04, 0.125), "ReLU: That is the fused kernel's"),
-        ((3, 72.04), "ReLU: that is not it"),
-        ((0.125, 36.02), "Fused: That counts a multiply-add as one"),
-        ((0.125, 288.2), "Fused: That counts numbers"),
-        ((0.125, 33.89), "Fused: That is with the bytes of three layers"),
-        ((0.125, 64.0), "Fused: That is with the bytes that are saved"),
-        ((0.125, 494.5), "Fused: That leaves out the weights"),
-        ((0.125, 0.01388), "Fused: That is bytes for each FLOP"),
-        ((0.125, float("nan")), "Fused: that is not it"),
-        (0.125, "a pair of numbers"),
-        ((0.125, ...), "a pair of numbers"),
-        ((1, 2, 3), "a pair of numbers"),
-        ("0.125, 72", "a pair of numbers"),
-        ({0.125, 72.04}, "a pair of numbers"),
-    ],
-}
+HINTS = ("one", "two", "three")
 
 
 @pytest.fixture(autouse=True)
 def _fresh(tmp_path, monkeypatch):
     monkeypatch.setenv("AURORA_PROGRESS_DIR", str(tmp_path))
-    exercises._hints_given.clear()
+    monkeypatch.delenv("AURORA_STRICT", raising=False)
+    monkeypatch.setattr(exercises, "_exercises", dict(exercises._exercises))
+    lab._hints_given.clear()
 
 
-@pytest.mark.parametrize("id", exercises.ids())
-def test_the_solution_passes(id):
-    """By convention a check function has the name of the variable that holds the answer."""
-    task, names = exercises.find(id), {}
-    exec(task.solution, names)
-    card = check(id, names[task.check.__name__])
-    assert card.passed, card
+@pytest.fixture
+def doubling():
+    """An exercise whose answer is a function that doubles its argument; the check may take half a second."""
+
+    @exercises.exercise("97-1", "Double it", minutes=3, hints=HINTS, core=False, seconds=0.5)
+    def check(answer):
+        if not callable(answer):
+            raise Wrong("The answer is a function.", expected="a function of one number")
+        if answer(21) != 42:
+            raise Wrong("For 21 that is not double.", got=answer(21), expected=42)
+
+    return lab.exercise("97-1")
 
 
-@pytest.mark.parametrize("id", exercises.ids())
-def test_the_blank_is_not_attempted(id):
-    assert {check(id).status, check(id, ...).status, check(id, None).status} == {"not attempted"}
+# --- outcomes --------------------------------------------------------------------------------------------------------
+
+
+def blank_function(x):
+    """What was given to the learner."""
+
+
+@pytest.mark.parametrize(
+    "answer", [..., None, (..., ...), [...], {"a": ...}, blank_function, lambda x: ..., lambda: None]
+)
+def test_a_blank_is_not_attempted(doubling, answer):
+    card = doubling.check(answer)
+    assert card.status == "not attempted"
+    assert "(optional, 3 min)" in card.text
+    assert not lab.kept.history().events, "nothing to keep"
+
+
+@pytest.mark.parametrize("answer", [(), [], {}, (1, ...), 0, "", False, lambda x: 0, lambda x: x])
+def test_what_is_no_blank_is_attempted(doubling, answer):
+    assert doubling.check(answer).status == "not yet"
+
+
+def test_passed_and_not_yet(doubling):
+    assert doubling.check(lambda x: 2 * x).passed
+    card = doubling.check(lambda x: x * x)
+    assert (card.status, card.values) == ("not yet", (("your answer", "441"), ("expected", "42")))
+    assert doubling.check(7).values == (("your answer", "7"), ("expected", "a function of one number"))
+    assert "ex.hint()" in repr(card)
+
+
+def raises(x):
+    return inner(x)
+
+
+def inner(x):
+    raise KeyError(x)
+
+
+def recursive(x):
+    return recursive(x)
+
+
+def explode(x):
+    class Explosive(Exception):
+        def __str__(self):
+            raise RuntimeError
+
+    raise Explosive
+
+
+@pytest.mark.parametrize(("answer", "words"), [
+    (raises, ["Your code raised KeyError: 21", "in raises: return inner(x)"]),
+    (lambda x: exit(), ["Your code raised SystemExit"]),
+    (lambda x: recursive(x), ["Your code raised RecursionError"]),
+    (explode, ["Your code raised Explosive: its text cannot be shown"]),
+])  # fmt: skip
+def test_a_function_that_raises_shows_its_own_line(doubling, answer, words):
+    card = doubling.check(answer)
+    assert card.status == "error"
+    assert all(word in repr(card) for word in words), card
+    assert "exercises.py" not in repr(card)
+
+
+def test_an_error_in_the_check_is_no_error_of_the_learner():
+    @exercises.exercise("97-2", "Number", minutes=1, hints=HINTS)
+    def check(answer):
+        float(answer)
+
+    card = lab.exercise("97-2").check("twelve")
+    assert card.status == "not yet"
+    assert "of type str, could not be checked (ValueError" in card.text
+
+
+def endless(x):
+    while True:
+        x += 1
+
+
+def stubborn(x):
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            x += 1
+            if x > 22:
+                raise
+
+
+@pytest.mark.parametrize("answer", [endless, stubborn, lambda x: time.sleep(60)])
+def test_what_does_not_end_is_stopped(doubling, answer):
+    began = time.monotonic()
+    card = doubling.check(answer)
+    assert time.monotonic() - began < 10
+    assert (card.status, "not come back after 0.5 s" in card.text) == ("error", True)
+    assert f"in {answer.__name__}" in repr(card)
+    assert signal.getitimer(signal.ITIMER_REAL)[0] > 10 or signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    assert doubling.check(lambda x: 2 * x).passed
+
+
+def test_an_interrupt_by_the_user_is_passed_on(doubling):
+    def interrupted(x):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        doubling.check(interrupted)
+
+
+def test_what_is_printed_is_shown_shortly(doubling, capsys):
+    def chatty(x):
+        for number in range(100_000):
+            print("line", number)
+        return x
+
+    card = doubling.check(chatty)
+    printed = dict(card.values)["it printed"]
+    assert printed.splitlines()[:2] == ["line 0", "line 1"]
+    assert len(printed) < 1500
+    assert printed.endswith("...")
+    assert capsys.readouterr().out == ""
+
+
+# --- time limit and short texts --------------------------------------------------------------------------------------
+
+
+def test_a_timer_that_was_running_goes_on(monkeypatch):
+    handler = signal.getsignal(signal.SIGALRM)
+    before = signal.setitimer(signal.ITIMER_REAL, 100)
+    try:
+        with Limit(1):
+            assert signal.getitimer(signal.ITIMER_REAL)[0] <= 1
+        assert 90 < signal.getitimer(signal.ITIMER_REAL)[0] <= 100
+        assert signal.getsignal(signal.SIGALRM) is handler
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *before)
+    with pytest.raises(TimeUp), Limit(0.05):
+        time.sleep(10)
+
+
+def test_in_another_thread_there_is_no_limit():
+    done = []
+
+    def work():
+        with Limit(0.01):
+            time.sleep(0.05)
+        done.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done
+
+
+class Explosive:
+    def __repr__(self):
+        raise RuntimeError
+
+
+class Huge:
+    def __repr__(self):
+        return "x" * 10**7
+
+
+CYCLE = [1]
+CYCLE.append(CYCLE)
+
+
+@pytest.mark.parametrize(("value", "words"), [
+    (numpy.zeros((1000, 1000)), "ndarray of shape (1000, 1000), float64: 0, 0, 0, 0, 0, 0, ..."),
+    (torch.tensor([1.5, 2]), "Tensor of shape (2,), float32: 1.5, 2"),
+    (torch.tensor(3), "Tensor of shape (), int64: 3"),
+    (numpy.float64(2.5), "2.5"),
+    pytest.param(10**10_000, "a whole number of 33220 bits", id="long"),
+    (Explosive(), "Explosive"),
+    ([Explosive(), 1], "1]"),
+    (CYCLE, "[1, [1,"),
+    (list(range(10**6)), "[0, 1, 2, 3, 4, 5, ...]"),
+    (Huge(), "xxx"),
+    pytest.param("a" * 10**6, "aaa", id="text"),
+    (numpy.ndarray, "<class 'numpy.ndarray'>"),
+    ("two", "'two'"),
+])  # fmt: skip
+def test_any_value_has_a_short_text(value, words):
+    assert words in shown(value)
+    assert len(shown(value)) <= LONGEST
+
+
+def test_printed_keeps_the_beginning():
+    out = Printed()
+    for _ in range(1000):
+        print("word " * 100, file=out)
+    assert len(out.text()) < 1500
+    assert out.text().endswith("...")
+
+
+# --- the registry ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("id", exercises.ids())
 def test_every_exercise_is_complete(id):
     task = exercises.find(id)
-    assert id in WRONG, "a new exercise brings its known wrong answers"
     assert task.title
     assert task.minutes > 0
-    assert len(task.hints) >= 2
-    assert task.solution
+    assert all(hint.strip() for hint in task.hints)
+    assert task.check.__module__ == f"labs.exercise_sets.lab{task.lab}"
+    found = notebooks.find(task.lab)
+    assert notebooks.cells(found.learner(), "exercise", f"ex-{id}")
+    assert notebooks.cells(found.solutions(), "solution", f"ex-{id}")
 
 
-@pytest.mark.parametrize(("id", "answer", "words"), [(id, *row) for id, rows in WRONG.items() for row in rows])
-def test_a_known_wrong_answer_gets_its_own_message(id, answer, words):
-    card = check(id, answer)
-    assert card.status == "wrong"
-    assert words in card.text
+def test_every_module_of_exercises_can_be_imported():
+    for module in pkgutil.iter_modules(exercise_sets.__path__):
+        importlib.import_module(f"labs.exercise_sets.{module.name}")
 
 
-def test_every_known_answer_of_the_table_is_wrong():
-    assert lab01.SAVED == 2_704_000
-    assert lab01.SAVED not in lab01.KNOWN
-    assert len(lab01.KNOWN) == 8  # no two mistakes share a number
-
-
-def test_no_two_known_mistakes_of_a_pair_are_near_each_other():
-    for right, known, count in ((lab01.RELU, lab01.KNOWN_RELU, 5), (lab01.INTENSITY, lab01.KNOWN_FUSED, 6)):
-        numbers = sorted([right, *known])
-        assert len(known) == count
-        assert all(after > 1.05 * before for before, after in itertools.pairwise(numbers))
-
-
-@pytest.mark.parametrize(
-    "pair",
-    [(0.125, 72), [0.125, 72.2], numpy.array([0.125, 72.04]), torch.tensor([0.125, 72.3]), (1 / 8, lab01.INTENSITY)],
-)
-def test_a_pair_may_be_rounded_and_of_any_kind(pair):
-    """72.2 is with ReLU, pooling and bias counted, as `explain()` does."""
-    assert check("01.2", pair).passed
-
-
-@pytest.mark.parametrize("kind", [int, float, numpy.int64, numpy.float32, numpy.array, torch.tensor])
-def test_any_kind_of_number_is_accepted(kind):
-    assert check("01.1", kind(2_704_000)).passed
-
-
-class Strange:
-    def __float__(self):
-        raise RuntimeError("no number in here")
-
-
-@pytest.mark.parametrize("answer", [[1, 2], numpy.zeros(3), {}, object(), lambda: 0, Strange(), torch.zeros(2)])
-def test_a_strange_answer_is_wrong_and_no_traceback(answer):
-    card = check("01.1", answer)
-    assert card.status == "wrong"
-    assert f"of type {type(answer).__name__}" in card.text
-
-
-def test_strict_raises_for_wrong_and_for_nothing_else(monkeypatch):
-    monkeypatch.setenv("AURORA_STRICT", "1")
-    assert check("01.1").status == "not attempted"
-    assert check("01.1", 2_704_000).passed
-    with pytest.raises(exercises.Wrong, match=r"01\.1: That is two trips"):
-        check("01.1", 1_352_000)
-
-
-def test_hints_come_one_by_one_and_the_last_stays():
-    total = len(exercises.find("01.1").hints)
-    heads = [hint("01.1").head for _ in range(total + 1)]
-    assert [f"hint {n} of {total}" in head for n, head in enumerate([*heads[:total]], 1)] == [True] * total
-    assert heads[-1] == heads[-2]
-    assert 'then solution("01.1")' in heads[-1]
-
-
-@pytest.mark.parametrize(("id", "words"), [("1.1", "did you mean '01.1'"), (1.1, "did you mean"), ("zz", "are 01.1")])
-def test_unknown_id(id, words):
-    for function in (check, hint, solution):
-        with pytest.raises(exercises.UnknownExercise, match=words):
-            function(id)
-
-
-def test_cards_read_well_without_colour_and_are_escaped():
-    card = exercises.Card("wrong", "a < b", "<script>&")
-    page = card._repr_html_()
-    assert 'role="status"' in page
-    assert "Wrong" in page
-    assert "&lt;script&gt;&amp;" in page
-    assert "<script>" not in page
-    assert "--jp-error-color1" in page
-    assert repr(card) == "[wrong] a < b\n<script>&"
-    assert "<pre" in solution("01.1")._repr_html_()
+@pytest.mark.parametrize(("id", "hints", "words"), [
+    ("97.1", HINTS, "like '02-1'"),
+    ("7-1", HINTS, "like '02-1'"),
+    ("97-1", HINTS[:2], "3 hints"),
+    ("97-1", "abc", "3 hints"),
+])  # fmt: skip
+def test_a_wrong_registration_is_refused(id, hints, words):
+    with pytest.raises(ValueError, match=words):
+        exercises.exercise(id, "title", minutes=1, hints=hints)
 
 
 def test_two_exercises_with_one_id_are_refused():
-    def other(answer):
-        pass
-
-    with pytest.raises(ValueError, match=r"renumber one"):
-        exercises.exercise("01.1", "again", minutes=1, hints=[], solution="")(other)
+    exercises.find("01-1")
+    with pytest.raises(ValueError, match="renumber one"):
+        exercises.exercise("01-1", "again", minutes=1, hints=HINTS)(lambda answer: None)
 
 
-def test_progress_is_kept_without_the_answers():
-    check("01.1", 123456789)
-    hint("01.1")
-    solution("01.1")
-    found = progress.events()
-    assert [(event["exercise"], event["event"]) for event in found] == [
-        ("01.1", "check"),
-        ("01.1", "hint"),
-        ("01.1", "solution"),
-    ]
-    assert found[0]["status"] == "wrong"
-    assert "123456789" not in progress.path().read_text()
-    assert all(json.loads(line) for line in progress.path().read_text().splitlines())
+@pytest.mark.parametrize(("id", "words"), [
+    ("1-1", "did you mean '01-1'"), ("01.1", "did you mean '01-1'"), (1.1, "there is no"), ("zz", "are 01-1"),
+])  # fmt: skip
+def test_an_unknown_id_names_the_nearest(id, words):
+    with pytest.raises(exercises.UnknownExercise, match=words):
+        lab.exercise(id)
 
 
-def test_progress_that_cannot_be_written_breaks_nothing(monkeypatch, tmp_path):
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("AURORA_PROGRESS_DIR", str(tmp_path / "file"))  # a folder cannot be made in a file
-    assert check("01.1", 2_704_000).passed
-    assert progress.events() == []
+def test_a_broken_module_hides_no_other(monkeypatch):
+    monkeypatch.setattr(exercises, "labs", lambda: ["01", "98"])
+    of_lab = exercises.of_lab
+
+    def broken(number):
+        if number == "98":
+            raise ImportError("a package that is not here")
+        return of_lab(number)
+
+    monkeypatch.setattr(exercises, "of_lab", broken)
+    assert "01-1" in exercises.ids()
+    assert "01-1" in repr(lab.progress())
 
 
-def test_damaged_progress_lines_are_left_out():
-    check("01.1", 1)
-    with progress.path().open("a") as file:
-        file.write('{"half": \n[]\n')
-    assert len(progress.events()) == 1
+# --- what learners use -----------------------------------------------------------------------------------------------
 
 
-def test_progress_has_a_place_of_its_own(monkeypatch):
-    monkeypatch.delenv("AURORA_PROGRESS_DIR")
-    assert progress.path().parts[-2:] == ("aurora-labs", "progress.jsonl")
+def test_hints_come_one_by_one_and_the_last_stays(doubling):
+    cards = [doubling.hint() for _ in range(4)]
+    assert [card.text for card in cards] == ["one", "two", "three", "three"]
+    assert "hint 1 of 3 (run it again" in cards[0].head
+    assert "ex.solution()" in cards[3].head
 
 
-def test_a_notebook_needs_one_line():
-    assert (labs.check, labs.hint, labs.solution) == (check, hint, solution)
+def test_the_solution_is_that_of_the_notebook():
+    first, second = (repr(lab.exercise(id).solution()) for id in ("01-1", "01-2"))
+    assert "bytes_saved = 4 * between" in first
+    assert "intensity = (relu, flop / moved)" in second
+    assert "96 % idle" in second, "text cells, too"
+
+
+def test_a_solution_that_is_not_there_is_said(monkeypatch, tmp_path, doubling):
+    assert "is not where it was installed" in doubling.solution().text
+    monkeypatch.setattr(notebooks.Lab, "solutions", lambda *_: tmp_path / "gone.ipynb")
+    assert "is not where it was installed" in lab.exercise("01-1").solution().text
+
+
+def test_an_exercise_shows_how_far_one_is(doubling):
+    assert repr(doubling) == "[not attempted] 97-1 Double it · 3 min, optional"
+    doubling.check(1)
+    doubling.hint()
+    assert repr(doubling).splitlines() == ["[not yet] 97-1 Double it · 3 min, optional", "1 try, 1 of 3 hints"]
+    doubling.check(lambda x: x + x)
+    doubling.check(2)
+    doubling.solution()
+    assert repr(doubling).splitlines()[0].startswith("[passed]")
+    assert repr(doubling).splitlines()[1] == "2 tries, 1 of 3 hints"
+    assert "role" in doubling._repr_html_()
+
+
+def test_progress_is_a_table(doubling):
+    doubling.check(1)
+    doubling.solution()
+    table = lab.progress()
+    row = next(line for line in repr(table).splitlines() if line.startswith("97-1"))
+    assert row.split("  ")[0::1][-1].strip() == "0 of 3 and the solution"
+    assert "not yet" in row
+    page = table._repr_html_()
+    assert '<th scope="col"' in page
+    assert '<th scope="row"' in page
+    assert "<caption" in page
+    assert page.count("<tr>") == len(exercises.ids()) + 1
+    assert len(repr(table).splitlines()) == len(exercises.ids()) + 2
+
+
+def test_strict_raises_for_what_is_not_right(monkeypatch, doubling):
+    monkeypatch.setenv("AURORA_STRICT", "1")
+    assert doubling.check().status == "not attempted"
+    assert doubling.check(lambda x: 2 * x).passed
+    for answer, words in ((3, "is a function"), (raises, "Your code raised")):
+        with pytest.raises(Wrong, match=words):
+            doubling.check(answer)
+
+
+def test_strict_raises_in_the_solutions_for_what_is_not_attempted(monkeypatch, doubling):
+    monkeypatch.setenv("AURORA_STRICT", "1")
+    monkeypatch.setattr(lab, "_solution_has_run", lambda task: True)
+    with pytest.raises(Wrong, match="not attempted"):
+        doubling.check()
+
+
+def test_cards_read_well_without_colour_and_are_escaped():
+    card = Card("not yet", "a < b", "<script>&", (("your answer", "<b>"),), "x < 1", ("<i>",))
+    page = card._repr_html_()
+    assert 'role="status"' in page
+    assert "Not yet" in page
+    assert not any(tag in page for tag in ("<script>", "<b>", "<i>"))
+    assert "--jp-warn-color1" in page
+    assert repr(card) == "[not yet] a < b\n<script>&\n  your answer: <b>\nx < 1\n<i>"
