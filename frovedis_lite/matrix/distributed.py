@@ -21,6 +21,7 @@ class DistributedMatrix:
         self.shape: tuple[int, int] = (0, 0)
         self.dtype: np.dtype | None = None
         self._blocks: Parts | None = None
+        self._not_finite: tuple[bool, bool] | None = None
 
     @property
     def blocks(self) -> Parts:
@@ -52,6 +53,7 @@ class DistributedMatrix:
 
     def _take(self, blocks: Parts, shape: tuple[int, int], dtype: "np.dtype | type") -> Self:
         self._blocks, self.shape, self.dtype = blocks, (int(shape[0]), int(shape[1])), np.dtype(dtype)
+        self._not_finite = None
         return self
 
     def _run(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -80,7 +82,13 @@ class DistributedMatrix:
 
     def all_finite(self) -> bool:
         """Whether no element is NaN or infinite, which a matrix may have and most estimators do not take."""
-        return self._run(_all_finite, self.parts)
+        return not any(self.not_finite())
+
+    def not_finite(self) -> tuple[bool, bool]:
+        """Whether an element is NaN, and whether one is infinite. Looked up once, as elements do not change."""
+        if self._not_finite is None:
+            self._not_finite = self._run(_not_finite, self.parts)
+        return self._not_finite
 
     def release(self) -> None:
         """Give back the memory on the ranks. Calling it again does nothing."""
@@ -110,11 +118,12 @@ def _own(comm: Any, items: list[Any]) -> Any:
     return item
 
 
-def _all_finite(comm: Any, part: Any) -> bool:
+def _not_finite(comm: Any, part: Any) -> tuple[bool, bool]:
     values = part if isinstance(part, np.ndarray) else part.data
     with np.errstate(over="ignore", invalid="ignore"):
-        own = np.isfinite(values.sum(dtype=np.float64)) or np.isfinite(values).all()  # the sum alone may overflow
-    return bool(comm.allreduce(int(own), "min"))
+        finite = np.isfinite(values.sum(dtype=np.float64)) or np.isfinite(values).all()  # the sum alone may overflow
+    own = np.zeros(2) if finite else np.array([np.isnan(values).any(), np.isinf(values).any()], float)
+    return tuple(bool(count) for count in comm.allreduce(own))
 
 
 def converted(comm: Any, part: Any, dtype: np.dtype) -> Any:

@@ -1,27 +1,34 @@
-"""What estimators share: data on its way to the ranks, and models on disk.
+"""What estimators share: data on its way to the ranks, and what scikit-learn's have by themselves.
 
 An estimator is scikit-learn's on the outside. Inside, `fit` shares out the rows and runs one function of the local rows
 and a communicator on every rank, which gives the fitted attributes.
 """
 
-import json
 import os
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import _check_n_features, check_is_fitted, column_or_1d, validate_data
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import assert_all_finite
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    _check_y,
+    check_is_fitted,
+    validate_data,
+)
 
-from frovedis_lite import __version__
+from frovedis_lite.engine.comm import Alone
 from frovedis_lite.engine.session import Parts, Session, current
+from frovedis_lite.matrix.crs import FrovedisCRSMatrix
+from frovedis_lite.matrix.dense import FrovedisRowmajorMatrix
+from frovedis_lite.matrix.distributed import DistributedMatrix
+from frovedis_lite.matrix.sparse import FrovedisSparseMatrix
+from frovedis_lite.mllib.files import read_model, write_model
 
-FORMAT = 1
 FLOATS = (np.float64, np.float32)
-SAVABLE: dict[str, type] = {}
 
 
 @dataclass
@@ -32,7 +39,6 @@ class Table:
         X: each part [rows of the rank, columns], an array (row-major) or a CSR matrix, float32 or float64.
         y, weights: each part [rows of the rank], in step with X; None where there are none.
         rows: on all ranks.
-        shared: whether X is the caller's matrix, that others may use.
     """
 
     session: Session
@@ -46,26 +52,39 @@ class Table:
 
 def is_distributed(X: Any) -> bool:
     """Whether this is a matrix of ours, whose rows are on the ranks already."""
-    return isinstance(getattr(X, "parts", None), Parts)
+    return isinstance(X, DistributedMatrix)
 
 
 def is_sparse(X: Any) -> bool:
     """Whether this is a sparse matrix, of SciPy or of ours."""
-    return sparse.issparse(X) or (is_distributed(X) and hasattr(X, "to_scipy_matrix"))
+    return sparse.issparse(X) or isinstance(X, FrovedisSparseMatrix)
+
+
+def gathered(X: Any) -> Any:
+    """A matrix of ours as an array or CSR matrix here; anything else as it is."""
+    if not is_distributed(X):
+        return X
+    return X.to_scipy_matrix() if is_sparse(X) else X.to_numpy_array()
 
 
 def to_ranks(X: Any, y: np.ndarray | None = None, sample_weight: np.ndarray | None = None) -> Table:
     """Checked rows, shared out. A matrix of ours stays where it is, and y goes to the ranks that have its rows.
 
     Args:
-        X: [rows, columns], an array or CSR matrix of float32 or float64, or a row-major or CRS matrix of ours.
+        X: [rows, columns], what `validated` returned: an array or CSR matrix of float32 or float64, or a row-major or
+            CRS matrix of ours.
         y, sample_weight: [rows].
     """
-    session = X.parts.session if is_distributed(X) else current()
-    parts = X.parts if is_distributed(X) else session.scatter(_plain(X))
+    parts = X.parts if is_distributed(X) else current().scatter(_plain(X))
+    session = parts.session
     along = [None if column is None else _in_step(session, parts, column) for column in (y, sample_weight)]
     rows, columns = X.shape
     return Table(session, parts, *along, rows, columns, np.dtype(X.dtype))
+
+
+def beside(table: Table, column: np.ndarray | None) -> Parts | None:
+    """One more column [rows] or [rows, ...] for the rows of a table."""
+    return None if column is None else _in_step(table.session, table.X, column)
 
 
 def _plain(X: Any) -> Any:
@@ -93,26 +112,94 @@ def _own_rows(comm: Any, X: Any, column: np.ndarray) -> np.ndarray:
 
 
 def validated(estimator: BaseEstimator, X: Any, y: Any = "no_validation", reset: bool = True, **checks: Any) -> Any:
-    """scikit-learn's `validate_data`, rows as float64 or float32. A matrix of ours was checked when it was made: only
-    the number of its columns is compared here, and y is checked by itself.
+    """scikit-learn's `validate_data`, rows as float64 or float32. A matrix of ours is checked where it is.
+
+    Args:
+        X: anything scikit-learn takes, or a matrix of ours in any layout.
+        y: anything scikit-learn takes, or a vector of ours.
+        checks: of `validate_data`.
 
     Returns:
-        X, or (X, y) where a y was given.
+        X, or (X, y) where a y was given. A matrix of ours is row-major or CRS then, y an array.
+    Raises:
+        ValueError, TypeError: as scikit-learn's; X is a vector of ours.
+        ReleasedError: X was released, or its ranks have shut down.
     """
+    given = not (isinstance(y, str) and y == "no_validation")
+    if given and is_vector(y):
+        y = np.asarray(y)
+    refuse_vector(X)
     if not is_distributed(X):
         return validate_data(estimator, X, y, reset=reset, dtype=list(FLOATS), **checks)
+    _check_feature_names(estimator, X, reset=reset)
+    X = _checked_matrix(estimator, X, **checks)
     _check_n_features(estimator, X, reset=reset)
-    if isinstance(y, str) and y == "no_validation":
+    if not given:
         return X
-    y = column_or_1d(y, warn=True)
+    options = {name: checks[name] for name in ("multi_output", "y_numeric") if name in checks}
+    y = _check_y(y, estimator=estimator, **options)
     if len(y) != X.shape[0]:
         raise ValueError(f"Found input variables with inconsistent numbers of samples: [{X.shape[0]}, {len(y)}]")
     return X, y
 
 
+def is_vector(column: Any) -> bool:
+    """Whether this is a vector of ours, a `dvector` or `FrovedisDvector`, whose elements are on the ranks."""
+    return not is_distributed(column) and isinstance(getattr(column, "parts", None), Parts)
+
+
+def refuse_vector(X: Any) -> None:
+    """Raises TypeError for a vector of ours where rows are wanted."""
+    if is_vector(X):
+        raise TypeError(
+            f"X is a {type(X).__name__}, which has one dimension: rows on the ranks are a FrovedisRowmajorMatrix or a "
+            "FrovedisCRSMatrix"
+        )
+
+
+def _checked_matrix(
+    estimator: BaseEstimator,
+    X: DistributedMatrix,
+    accept_sparse: Any = False,
+    ensure_all_finite: bool | str = True,
+    ensure_min_samples: int = 1,
+    ensure_min_features: int = 1,
+    **others: Any,
+) -> DistributedMatrix:
+    """A matrix of ours with rows of floats, by the rules of scikit-learn's `check_array`."""
+    _ = X.blocks.held  # its error comes first, where there is nothing any more
+    if is_sparse(X):
+        if accept_sparse is False:
+            raise TypeError(
+                "Sparse data was passed for X, but dense data is required. Use '.to_frovedis_rowmajor_matrix()' to "
+                "convert to a dense matrix."
+            )
+        X = X if isinstance(X, FrovedisCRSMatrix) else X.to_crs()
+    elif not isinstance(X, FrovedisRowmajorMatrix) or X.dtype not in FLOATS:
+        X = FrovedisRowmajorMatrix(X, X.dtype if X.dtype in FLOATS else np.float64)
+    name = type(estimator).__name__
+    least = ("sample", ensure_min_samples), ("feature", ensure_min_features)
+    for (what, wanted), found in zip(least, X.shape, strict=True):
+        if found < wanted:
+            raise ValueError(
+                f"Found array with {found} {what}(s) (shape={X.shape}) while a minimum of {wanted} is required by "
+                f"{name}."
+            )
+    if ensure_all_finite is not False:
+        has_nan, has_infinity = X.not_finite()
+        found = np.array([np.nan] * has_nan + [np.inf] * has_infinity, X.dtype)
+        assert_all_finite(found, allow_nan=ensure_all_finite == "allow-nan", estimator_name=name, input_name="X")
+    return X
+
+
 def of_rows(table: Table, function: Any, *args: Any) -> Any:
     """What `function(comm, X, *args)` gives for each row, from all ranks, in the order of rows."""
     return stacked(table.session.gather(table.session.run_parts(function, table.X, *args)))
+
+
+def where_they_are(X: Any, function: Any, *args: Any) -> Any:
+    """The same for checked rows, each where it is: what came as an array is worked on here."""
+    return of_rows(to_ranks(X), function, *args) if is_distributed(X) else function(Alone(), _plain(X), *args)
 
 
 def stacked(made: list[Any]) -> Any:
@@ -135,7 +222,7 @@ class Estimator(BaseEstimator):
 
     def release(self) -> None:
         """Forget what was fitted."""
-        for name in [name for name in vars(self) if _is_fitted_attribute(name)]:
+        for name in self._fitted():
             delattr(self, name)
 
     def save(self, path: "str | os.PathLike[str]") -> None:
@@ -146,22 +233,8 @@ class Estimator(BaseEstimator):
             TypeError: an attribute that has no form there.
         """
         check_is_fitted(self)
-        arrays: dict[str, np.ndarray] = {}
-        fitted = {name: value for name, value in vars(self).items() if _is_fitted_attribute(name)}
-        text = {
-            "format": FORMAT,
-            "frovedis_lite": __version__,
-            "class": type(self).__name__,
-            "parameters": _encoded(self.get_params(deep=False), arrays, "parameters"),
-            "fitted": _encoded(fitted, arrays, "fitted"),
-        }
-        temporary = Path(f"{os.fspath(path)}.part")
-        with zipfile.ZipFile(temporary, "w") as file:
-            file.writestr("estimator.json", json.dumps(text, indent=1))
-            for name, array in arrays.items():
-                with file.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
-        temporary.replace(path)
+        fitted = {name: gathered(value) for name, value in self._fitted().items()}
+        write_model(path, type(self).__name__, self.get_params(deep=False), fitted)
 
     def load(self, path: "str | os.PathLike[str]") -> Self:
         """Take parameters and fitted attributes from a file.
@@ -169,68 +242,29 @@ class Estimator(BaseEstimator):
         Raises:
             ValueError: it is no such file, or that of another class.
         """
-        try:
-            with zipfile.ZipFile(path) as file:
-                text = json.loads(file.read("estimator.json"))
-                names = [name for name in file.namelist() if name.endswith(".npy")]
-                arrays = {}
-                for name in names:
-                    with file.open(name) as member:
-                        arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
-            kind, version = text["class"], text["format"]
-            parameters, fitted = (_decoded(text[key], arrays) for key in ("parameters", "fitted"))
-        except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
-            raise ValueError(f"{os.fspath(path)} is no saved estimator, or is damaged: {error}") from error
-        if kind != type(self).__name__ or version != FORMAT:
-            raise ValueError(f"{os.fspath(path)} holds a {kind} (format {version}), not a {type(self).__name__}")
+        parameters, fitted = read_model(path, type(self).__name__)
         self.release()
         self.set_params(**parameters)
         vars(self).update(fitted)
         return self
 
-
-def _is_fitted_attribute(name: str) -> bool:
-    return name.endswith("_") and not name.startswith("__")
-
-
-def savable(kind: type) -> type:
-    """A dataclass that fitted attributes may hold, by its name: a decorator."""
-    SAVABLE[kind.__name__] = kind
-    return kind
+    def _fitted(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name.endswith("_") and not name.startswith("__")}
 
 
-def _encoded(value: Any, arrays: dict[str, np.ndarray], where: str) -> Any:
-    """`value` as JSON, arrays put aside under their places."""
-    if isinstance(value, np.ndarray):
-        if value.dtype == object:  # class names
-            value = value.astype(str)
-        arrays[where] = value
-        return {"array": where}
-    if isinstance(value, np.generic):
-        return _encoded(np.asarray(value), arrays, where) | {"scalar": True}
-    if isinstance(value, dict):
-        return {"dict": {key: _encoded(item, arrays, f"{where}.{key}") for key, item in value.items()}}
-    if isinstance(value, (list, tuple)):
-        items = [_encoded(item, arrays, f"{where}.{i}") for i, item in enumerate(value)]
-        return {"list" if isinstance(value, list) else "tuple": items}
-    if value is None or isinstance(value, (bool, int, str, float)):
-        return value
-    if SAVABLE.get(type(value).__name__) is type(value):
-        return {"made": type(value).__name__, **_encoded(vars(value), arrays, where)}
-    raise TypeError(f"{where} is a {type(value).__name__}, which cannot be saved")
+class ByProbability(ClassifierMixin):
+    """A classifier that has `predict_proba` and `classes_`: what follows from them."""
 
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Logarithms of the probabilities of X's rows, [rows, classes]."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
 
-def _decoded(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    if not isinstance(value, dict):
-        return value
-    if "array" in value:
-        array = arrays[value["array"]]
-        return array[()] if value.get("scalar") else array
-    if "made" in value:
-        parts = _decoded({"dict": value["dict"]}, arrays)
-        return SAVABLE[value["made"]](**parts)
-    if "dict" in value:
-        return {key: _decoded(item, arrays) for key, item in value["dict"].items()}
-    (kind, items), *_ = value.items()
-    made = [_decoded(item, arrays) for item in items]
-    return made if kind == "list" else tuple(made)
+    def predict(self, X: Any) -> np.ndarray:
+        """The most likely class of each row of X, [rows]; of classes that are as likely, the first."""
+        best = np.argmax(self._likelihoods(X), axis=1)
+        return self.classes_[best]
+
+    def _likelihoods(self, X: Any) -> np.ndarray:
+        """[rows, classes], largest where the probability is."""
+        return self.predict_proba(X)

@@ -32,49 +32,32 @@ def accuracy_score(y_true: Any, y_pred: Any, *, normalize: bool = True, sample_w
     return _of_pairs(metrics.accuracy_score, y_true, y_pred, sample_weight, normalize=normalize)
 
 
-def precision_score(
-    y_true: Any,
-    y_pred: Any,
-    *,
-    labels: Any = None,
-    pos_label: Any = 1,
-    average: str | None = "binary",
-    sample_weight: Any = None,
-    zero_division: Any = "warn",
-) -> Any:
-    """How many of the rows that were predicted to be of a class are of it."""
-    options = {"labels": labels, "pos_label": pos_label, "average": average, "zero_division": zero_division}
-    return _of_pairs(metrics.precision_score, y_true, y_pred, sample_weight, **options)
+def _of_each_class(metric: Callable[..., Any], what: str) -> Callable[..., Any]:
+    """One of scikit-learn's metrics that are numbers for each class."""
+
+    def score(
+        y_true: Any,
+        y_pred: Any,
+        *,
+        labels: Any = None,
+        pos_label: Any = 1,
+        average: str | None = "binary",
+        sample_weight: Any = None,
+        zero_division: Any = "warn",
+    ) -> Any:
+        options = {"labels": labels, "pos_label": pos_label, "average": average, "zero_division": zero_division}
+        return _of_pairs(metric, y_true, y_pred, sample_weight, **options)
+
+    score.__name__ = score.__qualname__ = metric.__name__
+    score.__doc__ = what
+    return score
 
 
-def recall_score(
-    y_true: Any,
-    y_pred: Any,
-    *,
-    labels: Any = None,
-    pos_label: Any = 1,
-    average: str | None = "binary",
-    sample_weight: Any = None,
-    zero_division: Any = "warn",
-) -> Any:
-    """How many of the rows of a class were predicted to be of it."""
-    options = {"labels": labels, "pos_label": pos_label, "average": average, "zero_division": zero_division}
-    return _of_pairs(metrics.recall_score, y_true, y_pred, sample_weight, **options)
-
-
-def f1_score(
-    y_true: Any,
-    y_pred: Any,
-    *,
-    labels: Any = None,
-    pos_label: Any = 1,
-    average: str | None = "binary",
-    sample_weight: Any = None,
-    zero_division: Any = "warn",
-) -> Any:
-    """The harmonic mean of precision and recall."""
-    options = {"labels": labels, "pos_label": pos_label, "average": average, "zero_division": zero_division}
-    return _of_pairs(metrics.f1_score, y_true, y_pred, sample_weight, **options)
+precision_score = _of_each_class(
+    metrics.precision_score, "How many of the rows that were predicted to be of a class are of it."
+)
+recall_score = _of_each_class(metrics.recall_score, "How many of the rows of a class were predicted to be of it.")
+f1_score = _of_each_class(metrics.f1_score, "The harmonic mean of precision and recall.")
 
 
 def confusion_matrix(

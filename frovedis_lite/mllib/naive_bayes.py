@@ -10,18 +10,17 @@ from typing import Any, Self
 import numpy as np
 from scipy import sparse
 from scipy.special import logsumexp
-from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_non_negative
 
 from frovedis_lite.engine.comm import Communicator
-from frovedis_lite.mllib.base import Estimator, Table, is_distributed, of_rows, to_ranks, validated
+from frovedis_lite.mllib.base import ByProbability, Estimator, Table, is_distributed, of_rows, to_ranks, validated
 from frovedis_lite.mllib.moments import column_moments, merge_moments
 
 
-class _NaiveBayes(ClassifierMixin, Estimator):
+class _NaiveBayes(ByProbability, Estimator):
     """What the three have in common: rows by class, and probabilities from the joint log likelihood."""
 
     _sparse = "csr"
@@ -83,10 +82,8 @@ class _NaiveBayes(ClassifierMixin, Estimator):
         """P(class | x), [rows, classes]."""
         return np.exp(self.predict_log_proba(X))
 
-    def predict(self, X: Any) -> np.ndarray:
-        """The most likely class of each row, [rows]."""
-        best = np.argmax(self.predict_joint_log_proba(X), axis=1)
-        return self.classes_[best]
+    def _likelihoods(self, X: Any) -> np.ndarray:
+        return self.predict_joint_log_proba(X)
 
 
 class GaussianNB(_NaiveBayes):
@@ -229,6 +226,8 @@ class MultinomialNB(_DiscreteNB):
     def _check_rows(self, X: Any) -> None:
         if not is_distributed(X):
             check_non_negative(X, "MultinomialNB (input X)")
+        elif X.session.run(_least, X.parts) < 0:
+            check_non_negative(np.array([[-1.0]]), "MultinomialNB (input X)")
 
     def _log_probabilities(self, alpha: Any) -> np.ndarray:
         counts = self.feature_count_ + alpha
@@ -280,6 +279,12 @@ class BernoulliNB(_DiscreteNB):
 def _labels(y: Any) -> np.ndarray:
     check_classification_targets(y)
     return np.asarray(y)
+
+
+def _least(comm: Communicator, X: Any) -> float:
+    """The smallest element, or 0."""
+    values = X.data if sparse.issparse(X) else X
+    return comm.allreduce(float(values.min(initial=0)), "min")
 
 
 def _moments_of_classes(

@@ -9,13 +9,12 @@ from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.base import RegressorMixin
 from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
-from frovedis_lite.mllib.base import Estimator, is_distributed, of_rows, to_ranks
+from frovedis_lite.mllib.base import ByProbability, Estimator, to_ranks, where_they_are
 from frovedis_lite.mllib.trees import settings
 from frovedis_lite.mllib.trees.fit import Plan, fit_trees, single
 from frovedis_lite.mllib.trees.tree import Tree
@@ -74,8 +73,7 @@ class _DecisionTree(Estimator):
 
     def _of_rows(self, X: Any, function: Any) -> Any:
         check_is_fitted(self)
-        X = settings.checked_new_rows(self, X)
-        return of_rows(to_ranks(X), function, self.tree_) if is_distributed(X) else function(None, X, self.tree_)
+        return where_they_are(settings.checked_new_rows(self, X), function, self.tree_)
 
     def _grow(self, X: Any, y: np.ndarray, weights: np.ndarray | None, classes: int) -> Self:
         rows, columns = X.shape
@@ -109,7 +107,7 @@ def _predict(comm: Any, X: Any, tree: Tree) -> np.ndarray:
     return tree.predict(single(X))
 
 
-class DecisionTreeClassifier(ClassifierMixin, _DecisionTree):
+class DecisionTreeClassifier(ByProbability, _DecisionTree):
     """A tree that tells classes apart, as `sklearn.tree.DecisionTreeClassifier`.
 
     Args:
@@ -171,10 +169,7 @@ class DecisionTreeClassifier(ClassifierMixin, _DecisionTree):
         self._validate_params()
         settings.refuse(self)
         X, y = settings.checked_rows(self, X, y)
-        check_classification_targets(y)
-        y = column_or_1d(y, warn=True)
-        weights = settings.checked_weights(sample_weight, X.shape[0])
-        self.classes_, codes = np.unique(y, return_inverse=True)
+        y, self.classes_, codes, weights = settings.checked_classes(y, sample_weight)
         self.n_classes_ = len(self.classes_)
         if self.class_weight is not None:
             of_classes = compute_sample_weight(self.class_weight, y)
@@ -184,16 +179,6 @@ class DecisionTreeClassifier(ClassifierMixin, _DecisionTree):
     def predict_proba(self, X: Any) -> np.ndarray:
         """The shares of the classes in each row's leaf: [rows, classes]."""
         return self._of_rows(X, _predict)
-
-    def predict_log_proba(self, X: Any) -> np.ndarray:
-        """Their logarithms."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
-
-    def predict(self, X: Any) -> np.ndarray:
-        """The most frequent class in each row's leaf: [rows]."""
-        best = np.argmax(self.predict_proba(X), axis=1)
-        return self.classes_[best]
 
 
 class DecisionTreeRegressor(RegressorMixin, _DecisionTree):

@@ -5,16 +5,15 @@ from numbers import Real
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.base import RegressorMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
 
+from frovedis_lite.mllib.base import ByProbability
 from frovedis_lite.mllib.ensemble.stages import CONSTRAINTS, _GradientBoosting
 from frovedis_lite.mllib.trees import settings
 
 
-class GradientBoostingClassifier(ClassifierMixin, _GradientBoosting):
+class GradientBoostingClassifier(ByProbability, _GradientBoosting):
     """Boosted trees that tell classes apart, as `sklearn.ensemble.GradientBoostingClassifier`.
 
     Args:
@@ -85,10 +84,7 @@ class GradientBoostingClassifier(ClassifierMixin, _GradientBoosting):
         """Boost trees on X [rows, columns], classes y [rows] and weights [rows]."""
         self._validate_params()
         X, y = settings.checked_rows(self, X, y, missing=False)
-        check_classification_targets(y)
-        y = column_or_1d(y, warn=True)
-        weights = settings.checked_weights(sample_weight, X.shape[0])
-        classes, codes = np.unique(y, return_inverse=True)
+        y, classes, codes, weights = settings.checked_classes(y, sample_weight)
         present = np.count_nonzero(np.bincount(codes, weights))
         if present < 2:
             raise ValueError(
@@ -111,11 +107,6 @@ class GradientBoostingClassifier(ClassifierMixin, _GradientBoosting):
         """[rows, classes]."""
         raw = self._raw(X)
         return self._loss().probabilities(raw)
-
-    def predict_log_proba(self, X: Any) -> np.ndarray:
-        """Their logarithms."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
 
     def staged_predict_proba(self, X: Any) -> Iterator[np.ndarray]:
         """[rows, classes] after each stage."""

@@ -10,14 +10,13 @@ from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.base import RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
-from frovedis_lite.mllib.base import Estimator, is_distributed, of_rows, to_ranks
+from frovedis_lite.mllib.base import ByProbability, Estimator, to_ranks, where_they_are
 from frovedis_lite.mllib.tree import MOST_SEED, DecisionTreeClassifier, DecisionTreeRegressor
 from frovedis_lite.mllib.trees import settings
 from frovedis_lite.mllib.trees.fit import Plan, fit_trees, single
@@ -95,8 +94,7 @@ class _Forest(Estimator):
 
     def _of_rows(self, X: Any, function: Any) -> Any:
         check_is_fitted(self)
-        X = settings.checked_new_rows(self, X)
-        return of_rows(to_ranks(X), function, self.trees_) if is_distributed(X) else function(None, X, self.trees_)
+        return where_they_are(settings.checked_new_rows(self, X), function, self.trees_)
 
     def _as_estimator(self, tree: Tree, seed: int) -> Any:
         kind = DecisionTreeClassifier if hasattr(self, "classes_") else DecisionTreeRegressor
@@ -192,7 +190,7 @@ def _mean(comm: Any, X: Any, trees: list[Tree]) -> np.ndarray:
     return made / len(trees)
 
 
-class RandomForestClassifier(ClassifierMixin, _Forest):
+class RandomForestClassifier(ByProbability, _Forest):
     """A forest that tells classes apart, as `sklearn.ensemble.RandomForestClassifier`.
 
     Args:
@@ -265,10 +263,7 @@ class RandomForestClassifier(ClassifierMixin, _Forest):
         self._validate_params()
         settings.refuse(self)
         X, y = settings.checked_rows(self, X, y)
-        check_classification_targets(y)
-        y = column_or_1d(y, warn=True)
-        weights = settings.checked_weights(sample_weight, X.shape[0])
-        classes, codes = np.unique(y, return_inverse=True)
+        y, classes, codes, weights = settings.checked_classes(y, sample_weight)
         of_classes = self._class_weights(y, codes, len(classes), weights)
         if of_classes is not None:
             weights = of_classes if weights is None else weights * of_classes
@@ -291,16 +286,6 @@ class RandomForestClassifier(ClassifierMixin, _Forest):
     def predict_proba(self, X: Any) -> np.ndarray:
         """The mean of the trees' shares of classes: [rows, classes]."""
         return self._of_rows(X, _mean)
-
-    def predict_log_proba(self, X: Any) -> np.ndarray:
-        """Their logarithms."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
-
-    def predict(self, X: Any) -> np.ndarray:
-        """The most likely class of each row: [rows]."""
-        best = np.argmax(self.predict_proba(X), axis=1)
-        return self.classes_[best]
 
 
 class RandomForestRegressor(RegressorMixin, _Forest):

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from frovedis_lite.mllib.base import Estimator, is_distributed, of_rows, to_ranks
+from frovedis_lite.mllib.base import Estimator, beside, is_distributed, to_ranks, where_they_are
 from frovedis_lite.mllib.tree import MOST_SEED, DecisionTreeRegressor
 from frovedis_lite.mllib.trees import settings
 from frovedis_lite.mllib.trees.boost import BoostPlan, boost
@@ -111,8 +111,8 @@ class _GradientBoosting(Estimator):
         todo = BoostPlan(plan, self.loss, *steps, start, old, self.n_iter_no_change, self.tol)
         todo.alpha = getattr(self, "alpha", 0.9)
         table = to_ranks(X, y, weights)
-        beside = [None if part is None else to_ranks(X, part).y for part in (held_out, offsets)]
-        made = table.session.run(boost, table.X, table.y, table.weights, *beside, todo)
+        more = beside(table, held_out), beside(table, offsets)
+        made = table.session.run(boost, table.X, table.y, table.weights, *more, todo)
         self.trees_, self._start_ = [*old, *made.trees], made.start
         self.train_score_ = np.concatenate([getattr(self, "train_score_", np.empty(0))[:done], made.scores])
         self.n_trees_per_iteration_, self.n_estimators_ = loss.outputs, len(self.trees_) // loss.outputs
@@ -172,7 +172,7 @@ class _GradientBoosting(Estimator):
         X = settings.checked_new_rows(self, X, missing=False)
         trees = self.trees_[: None if count is None else count * self.n_trees_per_iteration_]
         model = trees, self._start_, float(self.learning_rate)
-        made = of_rows(to_ranks(X), _raw_of_rows, *model) if is_distributed(X) else _raw_of_rows(None, X, *model)
+        made = where_they_are(X, _raw_of_rows, *model)
         return made + self._raw_of_init(X, self._loss()) if hasattr(self, "init_") else made
 
     def _staged_raw(self, X: Any) -> Iterator[np.ndarray]:
@@ -182,9 +182,7 @@ class _GradientBoosting(Estimator):
         for stage in range(self.n_estimators_):
             part = self.trees_[stage * self.n_trees_per_iteration_ : (stage + 1) * self.n_trees_per_iteration_]
             model = part, np.zeros(self.n_trees_per_iteration_), float(self.learning_rate)
-            raw = raw + (
-                of_rows(to_ranks(X), _raw_of_rows, *model) if is_distributed(X) else _raw_of_rows(None, X, *model)
-            )
+            raw = raw + where_they_are(X, _raw_of_rows, *model)
             yield raw
 
     def _loss(self) -> Any:
@@ -193,7 +191,7 @@ class _GradientBoosting(Estimator):
     def _leaves(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
         X = settings.checked_new_rows(self, X, missing=False)
-        made = of_rows(to_ranks(X), _apply, self.trees_) if is_distributed(X) else _apply(None, X, self.trees_)
+        made = where_they_are(X, _apply, self.trees_)
         return made.reshape(len(made), -1, self.n_trees_per_iteration_)
 
     def __sklearn_tags__(self) -> Any:

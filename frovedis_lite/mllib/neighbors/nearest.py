@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from frovedis_lite.mllib.base import Estimator, Table, is_distributed, is_sparse, stacked, to_ranks, validated
+from frovedis_lite.mllib.base import Estimator, Table, gathered, is_sparse, to_ranks, validated
 from frovedis_lite.mllib.neighbors import search
 
 SAME = {"l2": "euclidean", "l1": "manhattan", "cityblock": "manhattan"}
@@ -60,12 +60,16 @@ class Neighbors(Estimator):
         return table
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name != "_table"}
+        return {name: gathered(value) for name, value in super().__getstate__().items() if name != "_table"}
+
+    def release(self) -> None:
+        super().release()
+        vars(self).pop("_table", None)
 
     def _points(self, X: Any) -> Any:
         check_is_fitted(self)
         made = self.fit_rows_ if X is None else validated(self, X, reset=False, accept_sparse="csr", order="C")
-        return stacked(made.parts.session.gather(made.parts)) if is_distributed(made) else made
+        return gathered(made)
 
     def kneighbors(self, X: Any = None, n_neighbors: int | None = None, return_distance: bool = True) -> Any:
         """The nearest rows of each point.

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite, column_or_1d, validate_data
 
-from frovedis_lite.mllib.base import is_distributed, validated
+from frovedis_lite.mllib.base import is_distributed, is_sparse, refuse_vector, validated
 from frovedis_lite.mllib.trees.grow import Rules
 
 WHOLE = np.iinfo(np.int32).max
@@ -67,13 +68,14 @@ def refuse(estimator: Any) -> None:
 
 
 def checked_rows(estimator: Any, X: Any, y: Any, missing: bool = True) -> tuple[Any, Any]:
-    """X as float32, which may have missing values if it is dense, and y [rows].
+    """X as float32, which may have missing values if it is dense, and y [rows]. A matrix of ours keeps its dtype.
 
     Raises:
         ValueError: what scikit-learn's trees reject, and y of more than one column.
     """
     if is_distributed(X):
-        return validated(estimator, X, y)
+        return validated(estimator, X, y, **_checks(X, missing))
+    refuse_vector(X)
     rows = {"dtype": np.float32, "accept_sparse": "csr", "ensure_all_finite": False}
     X, y = validate_data(estimator, X, y, validate_separately=(rows, {"ensure_2d": False, "dtype": None}))
     _check_finite(estimator, X, missing)
@@ -85,10 +87,15 @@ def checked_rows(estimator: Any, X: Any, y: Any, missing: bool = True) -> tuple[
 def checked_new_rows(estimator: Any, X: Any, missing: bool = True) -> Any:
     """Rows to predict for, as float32."""
     if is_distributed(X):
-        return validated(estimator, X, reset=False)
+        return validated(estimator, X, reset=False, **_checks(X, missing))
+    refuse_vector(X)
     X = validate_data(estimator, X, dtype=np.float32, accept_sparse="csr", reset=False, ensure_all_finite=False)
     _check_finite(estimator, X, missing)
     return X
+
+
+def _checks(X: Any, missing: bool) -> dict[str, Any]:
+    return {"accept_sparse": "csr", "ensure_all_finite": "allow-nan" if missing and not is_sparse(X) else True}
 
 
 def _check_finite(estimator: Any, X: Any, missing: bool) -> None:
@@ -108,6 +115,14 @@ def checked_weights(sample_weight: Any, rows: int) -> np.ndarray | None:
     if not weights.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")
     return weights
+
+
+def checked_classes(y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Of a classifier: y [rows], its classes, the number of each row's class [rows], and `checked_weights`."""
+    check_classification_targets(y)
+    y = column_or_1d(y, warn=True)
+    classes, codes = np.unique(y, return_inverse=True)
+    return y, classes, codes, checked_weights(sample_weight, len(y))
 
 
 def checked_values(y: Any) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from frovedis_lite import native
-from frovedis_lite.mllib.base import savable
+from frovedis_lite.mllib.files import savable
 from frovedis_lite.mllib.trees.binning import Bins
 from frovedis_lite.mllib.trees.grow import Grown
 from frovedis_lite.mllib.trees.kernels import NODE, Size, call
