@@ -4,12 +4,14 @@ python -m benchmarks.analytics
 python -m benchmarks.analytics --tasks lr_dense,kmeans --peers scikit-learn --json results/analytics.json
 
 The time of a task is that of a fit, its data in memory (for Spark, cached on its side). Beside it stands a figure that
-says how good the result is, which must be the same for all. Peers that are not installed (`pip install
-scikit-learn-intelex pyspark`) are left out, and the tables say so.
+says how good the result is, which must be the same for all; where they took different numbers of iterations, a note
+says how many. Peers that are not installed (`pip install "aurora-labs[bench]"`, and Java for Spark) are left out, and
+the tables say so.
 """
 
 import importlib.util
 import os
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -23,14 +25,15 @@ from rich.console import Console
 
 from benchmarks import report
 from benchmarks.analytics_data import SETS
-from benchmarks.analytics_spark import SPARK, Spark
+from benchmarks.analytics_spark import SPARK, Outcome, Spark
 from benchmarks.measure import PAUSE, machine
 
 OURS, BASE = "frovedis_lite", "scikit-learn"
 PACKAGES = {OURS: "sklearn", BASE: "sklearn", "intelex": "sklearnex", "networkx": "networkx", "spark": "pyspark"}
 ROUNDS = 3
+PATIENCE = 120.0
 
-Fit = Callable[[Any, Any], float]  # of X and y; how good the result is
+Fit = Callable[[Any, Any], Outcome]  # of X and y
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,21 @@ def _estimator(package: str, path: str, quality: Callable[[Any, Any, Any], float
     def make() -> Fit:
         module, name = path.rsplit(".", 1)
         kind = getattr(importlib.import_module(f"{package}.{module}"), name)
-        return lambda X, y: quality(kind(**options).fit(X, y), X, y)
+
+        def fit(X: Any, y: Any) -> Outcome:
+            model = kind(**options).fit(X, y)
+            steps = getattr(model, "n_iter_", None)
+            return quality(model, X, y), None if steps is None else int(np.max(steps))
+
+        return fit
 
     return make
 
 
-def _all_three(path: str, quality: Callable[[Any, Any, Any], float], **options: Any) -> dict[str, Callable[[], Fit]]:
-    packages = {OURS: "frovedis_lite.mllib", BASE: "sklearn", "intelex": "sklearnex"}
+def _engines(
+    path: str, quality: Callable[[Any, Any, Any], float], intelex: bool = True, **options: Any
+) -> dict[str, Callable[[], Fit]]:
+    packages = {OURS: "frovedis_lite.mllib", BASE: "sklearn", **({"intelex": "sklearnex"} if intelex else {})}
     return {name: _estimator(package, path, quality, **options) for name, package in packages.items()}
 
 
@@ -81,9 +92,9 @@ def _largest(model: Any, X: Any, y: None) -> float:
 def _our_pagerank() -> Fit:
     from frovedis_lite.graph import Graph, pagerank
 
-    def fit(edges: np.ndarray, _: None) -> float:
+    def fit(edges: np.ndarray, _: None) -> Outcome:
         ranks = pagerank(Graph.from_edges(edges[:, 0], edges[:, 1], directed=True), tol=1e-8)
-        return float(max(ranks.values()))
+        return float(max(ranks.values())), None
 
     return fit
 
@@ -91,36 +102,36 @@ def _our_pagerank() -> Fit:
 def _their_pagerank() -> Fit:
     import networkx
 
-    def fit(edges: np.ndarray, _: None) -> float:
+    def fit(edges: np.ndarray, _: None) -> Outcome:
         graph = networkx.DiGraph()
         graph.add_edges_from(edges.tolist())
-        return float(max(networkx.pagerank(graph, tol=1e-8).values()))
+        return float(max(networkx.pagerank(graph, tol=1e-8).values())), None
 
     return fit
 
 
-_SVD = {"n_components": 10, "algorithm": "arpack", "tol": 1e-6, "random_state": 0}
-_KMEANS = {"n_init": 1, "init": "random", "max_iter": 20, "tol": 0.0, "random_state": 0}
+SVD = {"n_components": 10, "algorithm": "arpack", "tol": 1e-6, "random_state": 0}
+KMEANS = {"n_init": 1, "init": "random", "max_iter": 20, "tol": 0.0, "random_state": 0}
+# scikit-learn-intelex has none
+_SVD_ENGINES = _engines("decomposition.TruncatedSVD", _largest, intelex=False, **SVD)
 TASKS = {
     "lr_dense": Task(
-        "logistic regression", "dense", "objective", _all_three("linear_model.LogisticRegression", _loss, tol=1e-5)
+        "logistic regression", "dense", "objective", _engines("linear_model.LogisticRegression", _loss, tol=1e-5)
     ),
     "lr_sparse": Task(
-        "logistic regression", "sparse", "objective", _all_three("linear_model.LogisticRegression", _loss, tol=1e-5)
+        "logistic regression", "sparse", "objective", _engines("linear_model.LogisticRegression", _loss, tol=1e-5)
     ),
     "lr_clicks": Task(
-        "logistic regression", "clicks", "objective", _all_three("linear_model.LogisticRegression", _loss, tol=1e-4)
+        "logistic regression", "clicks", "objective", _engines("linear_model.LogisticRegression", _loss, tol=1e-4)
     ),
     "kmeans": Task(
-        "k-means, k = 10", "blobs", "inertia", _all_three("cluster.KMeans", _inertia, n_clusters=10, **_KMEANS)
+        "k-means, k = 10", "blobs", "inertia", _engines("cluster.KMeans", _inertia, n_clusters=10, **KMEANS)
     ),
     "kmeans_documents": Task(
-        "k-means, k = 20", "documents", "inertia", _all_three("cluster.KMeans", _inertia, n_clusters=20, **_KMEANS)
+        "k-means, k = 20", "documents", "inertia", _engines("cluster.KMeans", _inertia, n_clusters=20, **KMEANS)
     ),
-    "svd": Task("truncated SVD, k = 10", "sparse", "sum", _all_three("decomposition.TruncatedSVD", _largest, **_SVD)),
-    "svd_documents": Task(
-        "truncated SVD, k = 10", "documents", "sum", _all_three("decomposition.TruncatedSVD", _largest, **_SVD)
-    ),
+    "svd": Task("truncated SVD, k = 10", "sparse", "sum", _SVD_ENGINES),
+    "svd_documents": Task("truncated SVD, k = 10", "documents", "sum", _SVD_ENGINES),
     "pagerank": Task(
         "PageRank, loading included", "links", "largest rank", {OURS: _our_pagerank, "networkx": _their_pagerank}
     ),
@@ -131,6 +142,9 @@ def main(
     tasks: Annotated[str, typer.Option(help="names with commas between")] = ",".join(TASKS),
     peers: Annotated[str, typer.Option(help="names with commas between")] = "scikit-learn,intelex,networkx,spark",
     rounds: Annotated[int, typer.Option(min=1, help="fits of each engine that count")] = ROUNDS,
+    patience: Annotated[
+        float, typer.Option(min=0, help="seconds; a peer whose first fit took longer is not run again, and it counts")
+    ] = PATIENCE,
     json_file: Annotated[Path | None, typer.Option("--json", help="write all figures there")] = None,
     markdown_file: Annotated[Path | None, typer.Option("--markdown", help="write the table there")] = None,
 ) -> None:
@@ -139,13 +153,13 @@ def main(
     for kind, given, known in (("task", tasks.split(","), TASKS), ("peer", chosen, PACKAGES)):
         if unknown := [name for name in given if name not in known]:
             raise typer.BadParameter(f"no {kind} is called {', '.join(unknown)}; there are {', '.join(known)}")
-    missing = [name for name in chosen if importlib.util.find_spec(PACKAGES[name]) is None]
+    missing = [name for name in chosen if not _is_there(name)]
     progress = Console(stderr=True, soft_wrap=True)
     rows = []
     for name in tasks.split(","):
         task = TASKS[name]
         progress.print(f"{task.about}: {SETS[task.data].about}")
-        row = _measured(name, task, [engine for engine in chosen if engine not in missing], rounds)
+        row = _measured(name, task, [engine for engine in chosen if engine not in missing], rounds, patience)
         progress.print(
             *(f"  {k}: {v['seconds']:.3f} s, {v['quality']:.8g}" for k, v in row["engines"].items()), sep="\n"
         )
@@ -155,25 +169,43 @@ def main(
     report.publish(where, [sheet], {"rows": rows}, json_file, markdown_file)
 
 
-def _measured(name: str, task: Task, chosen: list[str], rounds: int) -> dict[str, Any]:
-    """Seconds of each engine's fits, in turns: one that does not count and `rounds` that do."""
+def _is_there(name: str) -> bool:
+    java = "JAVA_HOME" in os.environ or shutil.which("java")
+    return importlib.util.find_spec(PACKAGES[name]) is not None and bool(name != "spark" or java)
+
+
+def _measured(name: str, task: Task, chosen: list[str], rounds: int, patience: float) -> dict[str, Any]:
+    """Seconds of each engine's fits, in turns: one that does not count and `rounds` that do.
+
+    Args:
+        patience: in seconds; of a peer whose first fit takes longer it is the only one, and counts.
+    """
     X, y = SETS[task.data].make()
     fits = {engine: make() for engine, make in task.engines.items() if engine in chosen}
     spark = Spark(name, X, y) if "spark" in chosen and name in SPARK else None
     if spark is not None:
         fits["spark"] = spark.fit
     seconds: dict[str, list[float]] = {engine: [] for engine in fits}
-    quality: dict[str, float] = {}
+    outcomes: dict[str, Outcome] = {}
+    once: set[str] = set()
     order = list(fits)
     for turn in range(rounds + 1):
         for engine in order[turn % len(order) :] + order[: turn % len(order)]:
+            if engine in once:
+                continue
             time.sleep(PAUSE)
             begin = time.perf_counter()
-            quality[engine] = fits[engine](X, y)
+            outcomes[engine] = fits[engine](X, y)
             seconds[engine].append(time.perf_counter() - begin)
+            if engine != OURS and seconds[engine][0] > patience:
+                once.add(engine)
     if spark is not None:
         spark.stop()
-    found = {k: {"seconds": statistics.median(v[1:]), "all": v, "quality": quality[k]} for k, v in seconds.items()}
+    found = {
+        engine: {"seconds": statistics.median(all_[1:] or all_), "all": all_, "once": engine in once}
+        | dict(zip(("quality", "iterations"), outcomes[engine], strict=True))
+        for engine, all_ in seconds.items()
+    }
     return {"task": name, "about": task.about, "data": SETS[task.data].about, "of": task.quality, "engines": found}
 
 
@@ -198,8 +230,22 @@ def _sheet(rows: list[dict[str, Any]], names: list[str], missing: list[str]) -> 
     notes = [
         "seconds of a fit, and how many times as fast frovedis_lite is; the last column is of the results' quality"
     ]
+    notes += [note for row in rows for note in _notes(row)]
     notes += [f"not installed: {', '.join(missing)}"] if missing else []
     return report.Sheet(f"{os.cpu_count()} processors: seconds of a fit", header, lines, notes)
+
+
+def _notes(row: dict[str, Any]) -> list[str]:
+    """What to know of a row: different iterations, and peers that were too slow to be measured more than once."""
+    engines, of = row["engines"], f"{row['about']} of {row['data']}"
+    steps = {name: found["iterations"] for name, found in engines.items() if found["iterations"] is not None}
+    once = [name for name, found in engines.items() if found["once"]]
+    notes = []
+    if len(set(steps.values())) > 1:
+        notes.append(f"{of}: iterations {', '.join(f'{count} ({name})' for name, count in steps.items())}")
+    if once:
+        notes.append(f"{of}: one fit only of {', '.join(once)}, which took longer than a peer is waited for")
+    return notes
 
 
 if __name__ == "__main__":
