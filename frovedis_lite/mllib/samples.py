@@ -1,11 +1,12 @@
 """Weights as repetitions: a row of weight w counts as w rows, exactly and in any order of rows.
 
 What is drawn by chance therefore depends on what is in a row, not on its place: rows are ordered by a 64-bit hash of
-their content, their `key`. Rows with the same key are one sample with the sum of their weights, and those of weight zero
-are none. (Two different rows have the same key with a chance of 2^-64, so two of a million with one of 3e-8.)
+their content, their `key`. Rows with the same key are one sample with the sum of their weights, and those of weight 0
+are none. (Two different rows have the same key with a chance of 2^-64; any two of a million, with one of 3e-8.)
 """
 
 import ctypes
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +98,7 @@ def check_visits(comm: Communicator, weights: np.ndarray) -> None:
 
 @dataclass
 class Visits:
-    """The samples of all ranks as visits with numbers, in the order of keys: weight w is ceil(w) visits of the same weight.
+    """The samples of all ranks as visits with numbers, in the order of keys. Weight w is ceil(w) equal visits.
 
     Attributes:
         rows: [samples] where on this rank the samples are that it has.
@@ -133,7 +134,7 @@ def visits(comm: Communicator, keys: np.ndarray, weights: np.ndarray | None) -> 
     mine = keys[rows]
     rank = ((mine >> np.uint64(32)) * np.uint64(comm.size)) >> np.uint64(32)
     ends = np.searchsorted(rank, np.arange(comm.size + 1, dtype=np.uint64))
-    sent = [(mine[a:b], own[a:b]) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    sent = [(mine[a:b], own[a:b]) for a, b in itertools.pairwise(ends)]
     got = comm.alltoall(sent)
     sizes = np.cumsum([0] + [len(part[0]) for part in got])
     together = np.concatenate([part[0] for part in got])
@@ -144,7 +145,7 @@ def visits(comm: Communicator, keys: np.ndarray, weights: np.ndarray | None) -> 
     number = comm.exscan(int(count.sum())) + np.cumsum(count) - count
     answer = np.full((3, len(together)), -1.0)  # numbers below 2^53 are exact
     answer[:, order[first]] = number, count, total / np.maximum(count, 1)
-    back = np.concatenate(comm.alltoall([answer[:, a:b] for a, b in zip(sizes[:-1], sizes[1:], strict=True)]), axis=1)
+    back = np.concatenate(comm.alltoall([answer[:, a:b] for a, b in itertools.pairwise(sizes)]), axis=1)
     kept = np.flatnonzero(back[0] >= 0)
     made = back[0][kept].astype(np.int64), back[1][kept].astype(np.int64), back[2][kept]
     return Visits(rows[kept], *made, comm.allreduce(int(count.sum())))
@@ -198,7 +199,7 @@ class Lottery:
         return numbers[made], keys[made]
 
     def different(self, masses: np.ndarray | None, count: int, random: np.random.RandomState) -> np.ndarray:
-        """Numbers of so many different samples, drawn one by one by masses; all of them and then any if they are fewer."""
+        """Numbers of so many different samples, drawn one by one by masses; if there are fewer, all, and some again."""
         left, made, seen = masses, [], set()
         while len(made) < count:
             found = self.draw(left, random.uniform(size=count - len(made)))

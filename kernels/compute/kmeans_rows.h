@@ -18,7 +18,7 @@ typedef struct {
     const int32_t *indptr, *indices; /* of sparse rows, whose numbers are X */
     int64_t rows, columns, count, padded, tasks;
     int32_t *labels;
-    int64_t *changed;  /* [tasks] rows with another label than before */
+    int64_t *changed;  /* [tasks] rows with a weight and another label than before */
     double *sums;      /* [tasks, count, columns + 1]: of weighted rows less shift, and of weights; or NULL */
     double *distances; /* [rows], or [count, rows] of `closest` */
     const double *nearest;
@@ -89,7 +89,7 @@ static void NAME(assign_task)(void *made, int64_t task) {
         NAME(nearest)(job, block, at);
         for (int64_t r = 0; r < rows; r++) {
             const int32_t label = (int32_t)at[r / LANES][r % LANES];
-            changed += label != job->labels[row + r];
+            changed += label != job->labels[row + r] && (!job->weights || job->weights[row + r] > 0);
             job->labels[row + r] = label;
             if (job->sums) NAME(take)(job, job->sums + task * job->count * (job->columns + 1), row + r, label);
         }
@@ -205,7 +205,7 @@ static void NAME(sparse_task)(void *made, int64_t task) {
         NAME(sparse_scores)(job, row, score);
         int32_t label = 0;
         for (int64_t k = 1; k < job->count; k++) label = score[k] < score[label] ? (int32_t)k : label;
-        changed += label != job->labels[row];
+        changed += label != job->labels[row] && (!job->weights || job->weights[row] > 0);
         job->labels[row] = label;
         if (!job->sums) continue;
         double *sum = job->sums + (task * job->count + label) * (columns + 1);

@@ -10,6 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from frovedis_lite.mllib.linear_model import SGDClassifier, SGDRegressor
 
+
 def rows(classes=2):
     return make_classification(500, 8, n_informative=6, n_classes=classes, random_state=0)
 
@@ -66,8 +67,62 @@ def test_partial_fit():
     np.testing.assert_allclose(model.coef_, whole.coef_)
 
 
+SETTINGS = [
+    {},
+    {"average": 300},
+    {"early_stopping": True, "n_iter_no_change": 2},
+    {"penalty": "elasticnet"},
+    {"learning_rate": "adaptive"},
+]
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("kind", [SGDClassifier, SGDRegressor])
+def test_weights_are_repetitions(kind, settings, make):
+    X, y = rows(3)
+    random = np.random.default_rng(0)
+    times = random.integers(0, 4, len(y))
+    if kind is SGDClassifier:
+        settings = {**settings, "class_weight": "balanced"}
+    order, again = random.permutation(len(y)), random.permutation(times.sum())
+    whole = kind(random_state=0, **settings).fit(make(X.repeat(times, axis=0)[again]), y.repeat(times)[again])
+    weighted = kind(random_state=0, **settings).fit(make(X[order]), y[order], sample_weight=times[order])
+    np.testing.assert_allclose(weighted.coef_, whole.coef_, rtol=1e-9)
+    assert (weighted.n_iter_, weighted.t_) == (whole.n_iter_, whole.t_)
+
+
+def test_repetitions_in_order():
+    X, y = rows()
+    times = np.random.default_rng(0).integers(0, 4, len(y))
+    whole, weighted = (SGDClassifier(shuffle=False) for _ in range(2))
+    for _ in range(2):
+        whole.partial_fit(X.repeat(times, axis=0), y.repeat(times), classes=[0, 1])
+        weighted.partial_fit(X, y, classes=[0, 1], sample_weight=times)
+    np.testing.assert_allclose(weighted.coef_, whole.coef_)
+
+
+def test_small_weights_are_short_steps():
+    X, y = rows()
+    weights = np.random.default_rng(0).random(len(y))
+    settings = {"shuffle": False, "max_iter": 2, "tol": None}
+    models = (kind(**settings).fit(X, y, sample_weight=weights) for kind in (SGDClassifier, reference.SGDClassifier))
+    np.testing.assert_allclose(*(model.coef_ for model in models), rtol=1e-6)
+
+
+def test_large_weights_do_not_diverge():
+    X, y = rows()
+    weights = np.where(np.arange(len(y)) % 50 == 0, 1000.0, 1.0)
+    model = SGDRegressor(random_state=0, max_iter=20, tol=None).fit(X, y, sample_weight=weights)
+    assert model.score(X, y, weights) > reference.LinearRegression().fit(X, y, weights).score(X, y, weights) - 0.02
+
+
 def test_refused():
     X, y = rows()
+    with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
+        SGDClassifier().fit(X, y, sample_weight=-np.ones(len(y)))
+    with pytest.raises(ValueError, match="add up to more than"):
+        SGDClassifier().fit(X, y, sample_weight=np.full(len(y), 1e9))
     assert not hasattr(SGDClassifier(), "predict_proba")
     with pytest.raises(ValueError, match="pa1"):
         SGDClassifier(loss="log_loss", learning_rate="pa1").fit(X, y)

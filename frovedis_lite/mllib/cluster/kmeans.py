@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, check_array, check_is
 
 from frovedis_lite.mllib.base import Estimator, Table, is_distributed, of_rows, to_ranks, validated
 from frovedis_lite.mllib.cluster import lloyd
+from frovedis_lite.mllib.cluster.seeding import Start
 
 
 class CentroidEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Estimator):
@@ -33,11 +34,11 @@ class CentroidEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         X = validated(self, X, reset=reset, accept_sparse="csr", order="C", accept_large_sparse=False)
         if sample_weight is not None:
             like = np.empty((X.shape[0], 0), X.dtype)
-            sample_weight = _check_sample_weight(sample_weight, like, dtype=X.dtype)
+            sample_weight = _check_sample_weight(sample_weight, like, dtype=X.dtype, ensure_non_negative=True)
         return X, to_ranks(X, sample_weight=sample_weight)
 
-    def _starts(self, X: Any, sample_weight: Any, otherwise: int) -> list:
-        """What `lloyd.fit` begins with, as often as it is to be tried. The draws are scikit-learn's, one for one."""
+    def _starts(self, X: Any, otherwise: int) -> list:
+        """What `lloyd.fit` begins with, as often as it is to be tried."""
         rows = X.shape[0]
         if rows < self.n_clusters:
             raise ValueError(f"n_samples={rows} should be >= n_clusters={self.n_clusters}.")
@@ -54,16 +55,12 @@ class CentroidEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
             )
             times = 1
         random = check_random_state(self.random_state)
-        weights = np.ones(rows) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        return [self._start(X, weights / weights.sum(), random) for _ in range(times)]
+        return [self._start(X, random) for _ in range(times)]
 
-    def _start(self, X: Any, weights: np.ndarray, random: np.random.RandomState) -> Any:
-        count, rows = self.n_clusters, X.shape[0]
+    def _start(self, X: Any, random: np.random.RandomState) -> Any:
+        count = self.n_clusters
         if isinstance(self.init, str):
-            if self.init == "random":
-                return random.choice(rows, size=count, replace=False, p=weights)
-            first = random.choice(rows, p=weights)
-            return first, random.uniform(size=(count - 1, 2 + int(np.log(count))))
+            return Start(self.init, count, int(random.randint(2**31 - 1)))
         if callable(self.init):
             if is_distributed(X):
                 raise ValueError(
@@ -122,7 +119,11 @@ class CentroidEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
 
 
 class KMeans(CentroidEstimator):
-    """k-means by Lloyd's iterations, as `sklearn.cluster.KMeans`: the same random_state gives the same clusters.
+    """k-means by Lloyd's iterations, as `sklearn.cluster.KMeans`: the same start gives the same clusters.
+
+    A row of weight w is the same as w rows, and the order of rows does not matter: starts are drawn by what is in the
+    rows (see samples.py), so other ones than scikit-learn's. "random" draws different rows, by their weights. `tol` is
+    relative to the weighted variance. All this is so on any number of ranks.
 
     Args:
         n_clusters: how many centroids.
@@ -171,7 +172,7 @@ class KMeans(CentroidEstimator):
         self.algorithm = algorithm
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Cluster X [rows, columns] with weights [rows].
+        """Cluster X [rows, columns] with weights [rows], which are not negative.
 
         Raises:
             NotImplementedError: algorithm is "elkan", which finds the same clusters as "lloyd".
@@ -182,7 +183,7 @@ class KMeans(CentroidEstimator):
             raise NotImplementedError("algorithm='elkan' is not here; 'lloyd' finds the same clusters")
         X, table = self._rows(X, sample_weight, reset=True)
         best = None
-        for start in self._starts(X, sample_weight, otherwise=10):
+        for start in self._starts(X, otherwise=10):
             arguments = (start, self.max_iter, self.tol, bool(self.verbose))
             made = table.session.gather(table.session.run_parts(lloyd.fit, table.X, table.weights, *arguments))
             labels = np.concatenate([part[0] for part in made])

@@ -5,15 +5,17 @@ from typing import Any
 import numpy as np
 
 from frovedis_lite.engine.comm import Communicator
+from frovedis_lite.engine.progress import progress
 from frovedis_lite.mllib.cluster.rows import Rows
-from frovedis_lite.mllib.cluster.seeding import plus_plus, rows_at
+from frovedis_lite.mllib.cluster.seeding import Start, drawn
+from frovedis_lite.mllib.samples import merged
 
 
 def fit(
     comm: Communicator,
     X: Any,
     weights: np.ndarray | None,
-    start: np.ndarray | tuple,
+    start: np.ndarray | Start,
     max_iter: int,
     tol: float,
     verbose: bool,
@@ -21,8 +23,7 @@ def fit(
     """k-means from one start.
 
     Args:
-        start: [centroids, columns]; or numbers of the first rows, [centroids]; or (number of the first, draws of
-            `plus_plus`).
+        start: [centroids, columns], or what is to be drawn.
         tol: iterations end when the squares of the centroids' moves add up to no more than `tol` times the mean
             variance of a column.
     Returns:
@@ -30,27 +31,24 @@ def fit(
         how many iterations.
     """
     start = comm.bcast(start)
-    rows = Rows(X, weights, _mean(comm, X))
+    rows = Rows(X, weights, _mean(comm, X, weights))
     tol = tol and tol * _variance(comm, rows)
-    if isinstance(start, tuple):
-        centers = plus_plus(comm, rows, *start)
-    elif start.ndim == 1:
-        centers = rows_at(comm, rows, start)
-    else:
-        centers = start - rows.shift
+    centers = drawn(comm, rows, start) if isinstance(start, Start) else start - rows.shift
     labels = np.full(rows.rows, -1, np.int32)
     settled = False
-    for number in range(1, max_iter + 1):
-        sums, changed = rows.assign(centers, labels, sums=True)
-        sums = comm.allreduce(sums)
-        moved = new_centers(comm, rows, centers, labels, sums)
-        if verbose and comm.rank == 0:
-            print(f"Iteration {number - 1}, centers moved by {np.linalg.norm(moved - centers):.6g}.")
-        shift = float(np.square(moved - centers).sum())
-        centers = moved
-        settled = comm.allreduce(changed) == 0
-        if settled or shift <= tol:
-            break
+    with progress("k-means", total=max_iter) as step:
+        for number in range(1, max_iter + 1):
+            sums, changed = rows.assign(centers, labels, sums=True)
+            sums = comm.allreduce(sums)
+            moved = new_centers(comm, rows, centers, labels, sums)
+            if verbose and comm.rank == 0:
+                print(f"Iteration {number - 1}, centers moved by {np.linalg.norm(moved - centers):.6g}.")
+            shift = float(np.square(moved - centers).sum())
+            centers = moved
+            settled = comm.allreduce(changed) == 0
+            step(number)
+            if settled or shift <= tol:
+                break
     if not settled:
         rows.assign(centers, labels, sums=False)
     inertia = comm.allreduce(rows.weighted(rows.own(centers, labels)))
@@ -60,54 +58,71 @@ def fit(
 def new_centers(
     comm: Communicator, rows: Rows, centers: np.ndarray, labels: np.ndarray, sums: np.ndarray
 ) -> np.ndarray:
-    """The means of clusters; an empty one takes the row that is farthest from its centroid, as in scikit-learn."""
+    """The means of clusters; an empty one takes the sample that is farthest from its centroid: all rows equal to it (in
+    scikit-learn, one of them)."""
     weight = sums[:, -1]
     empty = np.flatnonzero(weight == 0)
     if len(empty):
-        first = comm.exscan(rows.rows)
-        distances = rows.own(centers, labels)
-        order = np.argsort(-distances, kind="stable")[: len(empty)]
-        weights = np.ones(rows.rows) if rows.weights is None else rows.weights
-        mine = [(-distances[i], first + i, rows.row(i), weights[i], labels[i]) for i in order]
-        found = sorted((one for part in comm.allgather(mine) for one in part), key=lambda one: one[:2])
-        if found and found[0][0] < 0:  # else there are fewer different rows than clusters
-            for cluster, (_, _, row, w, label) in zip(empty, found, strict=False):
-                taken = np.append(row, 1.0) * w
-                sums[label] -= taken
-                sums[cluster] = taken
+        _fill(comm, rows, centers, labels, sums, empty)
     alone = weight > 0
     made = sums[:, :-1] / np.where(alone, weight, 1)[:, None]
     made[~alone] = made[np.argmax(weight)]
     return made.astype(centers.dtype)
 
 
-def _mean(comm: Communicator, X: Any) -> np.ndarray | None:
-    """The mean of dense rows, [columns]; sparse ones are not shifted."""
+def _fill(
+    comm: Communicator, rows: Rows, centers: np.ndarray, labels: np.ndarray, sums: np.ndarray, empty: np.ndarray
+) -> None:
+    """Move samples to empty clusters, in `sums`."""
+    own, mass = merged(rows.keys, rows.weights)
+    distances, keys = rows.own(centers, labels)[own], rows.keys[own]
+    # Distances from rounding are none: then there are fewer different rows than clusters.
+    scale = np.square(rows.shift.astype(np.float64)).sum() + np.square(centers, dtype=np.float64).sum(axis=1)
+    some = np.flatnonzero(distances > (8 * np.finfo(rows.dtype).eps) ** 2 * scale[labels[own]])
+    some = some[np.lexsort((keys[some], -distances[some]))][: len(empty)]
+    parts = comm.allgather([(-distances[i], keys[i], rows.row(own[i]), labels[own[i]]) for i in some])
+    found = {one[1]: one for one in sorted((one for part in parts for one in part), key=lambda one: one[:2])}
+    chosen = np.array(list(found)[: len(empty)], np.uint64)
+    at = np.searchsorted(keys, chosen)
+    here = np.append(keys, np.uint64(0))[at] == chosen
+    masses = np.zeros(len(chosen))
+    masses[here] = mass[at[here]]
+    for cluster, key, one in zip(empty, chosen, comm.allreduce(masses), strict=False):
+        _, _, row, label = found[key]
+        left = sums[label, -1] - one
+        sums[cluster] = np.append(row, 1.0) * one
+        if left > 1e-9 * one:
+            sums[label] -= sums[cluster]
+        else:  # the whole cluster, but for rounding
+            sums[label] = 0
+
+
+def _mean(comm: Communicator, X: Any, weights: np.ndarray | None) -> np.ndarray | None:
+    """The weighted mean of dense rows, [columns]; sparse ones are not shifted."""
     rows = Rows(X)
     if rows.sparse:
         return None
     first = comm.bcast(rows.row(0) if rows.rows else np.zeros(rows.columns, rows.dtype))
-    rows = Rows(X, None, first)
+    rows = Rows(X, weights, first)
     labels = np.zeros(rows.rows, np.int32)
     sums = comm.allreduce(rows.assign(np.zeros((1, rows.columns), rows.dtype), labels, sums=True)[0])
     return (first + sums[0, :-1] / sums[0, -1]).astype(rows.dtype)
 
 
 def _variance(comm: Communicator, rows: Rows) -> float:
-    """The mean variance of a column."""
+    """The mean weighted variance of a column."""
     mean = np.zeros((1, rows.columns), rows.dtype)
-    count = comm.allreduce(rows.rows)
+    total = comm.allreduce(float(rows.rows if rows.weights is None else rows.weights.sum(dtype=np.float64)))
     if rows.sparse:
-        mean = (comm.allreduce(np.asarray(rows.X.sum(axis=0), dtype=np.float64).reshape(1, -1)) / count).astype(
-            rows.dtype
-        )
-    everything = Rows(rows.X, None, rows.shift)
-    return float(comm.allreduce(everything.closest(mean, None)[1])[0]) / (count * rows.columns)
+        sums = rows.X.sum(axis=0) if rows.weights is None else rows.X.T @ rows.weights
+        sums = comm.allreduce(np.asarray(sums, dtype=np.float64).reshape(1, -1))
+        mean = (sums / total).astype(rows.dtype)
+    return float(comm.allreduce(rows.closest(mean, None)[1])[0]) / (total * rows.columns)
 
 
-def mean_variance(comm: Communicator, X: Any) -> float:
-    """The mean over the columns of their variances."""
-    return _variance(comm, Rows(X, None, _mean(comm, X)))
+def mean_variance(comm: Communicator, X: Any, weights: np.ndarray | None) -> float:
+    """The mean over the columns of their weighted variances."""
+    return _variance(comm, Rows(X, weights, _mean(comm, X, weights)))
 
 
 def nearest(comm: Communicator, X: Any, centers: np.ndarray) -> np.ndarray:

@@ -5,19 +5,27 @@ from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
+from sklearn.utils.random import sample_without_replacement
 
 from frovedis_lite.engine.comm import Communicator
+from frovedis_lite.engine.progress import progress
 from frovedis_lite.mllib.base import of_rows
 from frovedis_lite.mllib.cluster import lloyd
 from frovedis_lite.mllib.cluster.kmeans import CentroidEstimator
 from frovedis_lite.mllib.cluster.rows import Rows
-from frovedis_lite.mllib.cluster.seeding import plus_plus, rows_at
+from frovedis_lite.mllib.cluster.seeding import Start, drawn
+from frovedis_lite.mllib.samples import keys_of, visits
 
 
 class MiniBatchKMeans(CentroidEstimator):
-    """As `sklearn.cluster.MiniBatchKMeans`. Rows are drawn by their numbers among those of all ranks.
+    """As `sklearn.cluster.MiniBatchKMeans`.
+
+    A row of weight w is visited ceil(w) times as often as one of weight 1, each time with the weight w / ceil(w). So it
+    is the same as w equal rows, and "rows" below are visits. They are drawn by what is in them (see samples.py), so
+    neither the order of rows nor the number of ranks matters.
 
     Args:
         n_clusters, init, random_state, verbose: as of `KMeans`.
@@ -73,19 +81,18 @@ class MiniBatchKMeans(CentroidEstimator):
         self.reassignment_ratio = reassignment_ratio
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Cluster X [rows, columns] with weights [rows].
+        """Cluster X [rows, columns] with weights [rows], which are not negative.
 
         Raises:
-            ValueError: there are fewer rows than clusters, or the initial centroids have another shape.
+            ValueError: there are fewer rows than clusters, the initial centroids have another shape, or weights add up
+                to more than 2^31.
         """
         self._validate_params()
         X, table = self._rows(X, sample_weight, reset=True)
-        arguments = self._begin(X, table)
-        steps = max(1, self.max_iter * table.rows // min(self.batch_size, table.rows))
-        stop = Stop(self.tol, self.max_no_improvement, bool(self.verbose))
-        made = table.session.run(fit_batches, table.X, table.weights, *arguments, steps, stop)
-        self.cluster_centers_, self.counts_, self.n_steps_ = made
-        self.n_iter_ = int(np.ceil(self.n_steps_ * min(self.batch_size, table.rows) / table.rows))
+        sizes = Sizes(self.batch_size, self.init_size, self.n_clusters, self.reassignment_ratio)
+        stop = Stop(self.max_iter, self.tol, self.max_no_improvement, bool(self.verbose))
+        made = table.session.run(fit_batches, table.X, table.weights, *self._begin(X), sizes, stop)
+        self.cluster_centers_, self.counts_, self.n_steps_, self.n_iter_ = made
         self._label(table)
         return self
 
@@ -96,8 +103,8 @@ class MiniBatchKMeans(CentroidEstimator):
         X, table = self._rows(X, sample_weight, reset=first)
         if first:
             self.n_steps_ = 0
-            starts, seed, batch = self._begin(X, table)
-            made = table.session.run(begin, table.X, table.weights, starts, seed, batch)
+            sizes = Sizes(self.batch_size, self.init_size, self.n_clusters, self.reassignment_ratio)
+            made = table.session.run(begin, table.X, table.weights, *self._begin(X), sizes)
             self.cluster_centers_, self.counts_ = made, np.zeros(self.n_clusters)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1)) + self.n_steps_
         state = self.cluster_centers_, self.counts_
@@ -108,19 +115,10 @@ class MiniBatchKMeans(CentroidEstimator):
         self._label(table)
         return self
 
-    def _begin(self, X: Any, table: Any) -> tuple:
-        """Starts, a seed for what is drawn on the ranks, and sizes."""
-        rows = table.rows
-        batch = min(self.batch_size, rows)
-        size = self.init_size or max(3 * batch, 3 * self.n_clusters)
-        size = min(rows, max(size, self.n_clusters))
-        random = check_random_state(self.random_state)
-        starts = self._starts(X, None, otherwise=3)
-        if isinstance(self.init, str):  # numbers among `size` rows, which the ranks draw
-            draws = [start[1] if isinstance(start, tuple) else None for start in starts]
-            starts = [(self.n_clusters, draw) for draw in draws]
-        seed = int(random.randint(2**31 - 1))
-        return starts, seed, Sizes(batch, size, self.reassignment_ratio)
+    def _begin(self, X: Any) -> tuple:
+        """Starts, and a seed for what else is drawn."""
+        starts = self._starts(X, otherwise=3)
+        return starts, int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _label(self, table: Any) -> None:
         if not self.compute_labels:
@@ -131,42 +129,70 @@ class MiniBatchKMeans(CentroidEstimator):
 
 @dataclass
 class Sizes:
-    """Rows of a batch and of the start, and the ratio below which centroids begin anew."""
+    """Visits of a batch, and of the start or None; centroids; and the ratio below which these begin anew."""
 
     batch: int
-    start: int
+    start: int | None
+    clusters: int
     ratio: float
+
+    def of(self, total: int) -> tuple[int, int]:
+        """Sizes of a batch and of the start, where there are so many visits."""
+        batch = min(self.batch, total)
+        start = self.start or max(3 * batch, 3 * self.clusters)
+        return batch, min(total, max(start, self.clusters))
 
 
 @dataclass
 class Stop:
     """When steps end."""
 
+    max_iter: int
     tol: float
     patience: int | None
     verbose: bool
+
+
+class Batches:
+    """Draws visits to the rows of all ranks, by their numbers."""
+
+    def __init__(self, comm: Communicator, X: Any, weights: np.ndarray | None) -> None:
+        self.comm, self.X = comm, X
+        self.visits = visits(comm, keys_of(X), weights)
+        self.total = self.visits.total
+
+    def rows(self, numbers: np.ndarray) -> tuple[Any, np.ndarray]:
+        """Which of these visits' rows this rank has, and their weights."""
+        _, rows, weights = self.visits.at(numbers)
+        return self.X[rows], weights.astype(self.X.dtype)
+
+    def all_of(self, numbers: np.ndarray) -> np.ndarray:
+        """The rows of a few visits, [numbers, columns], on every rank."""
+        made = np.zeros((len(numbers), self.X.shape[1]), self.X.dtype)
+        here, rows, _ = self.visits.at(numbers)
+        if len(rows):
+            made[here] = self.X[rows].toarray() if sparse.issparse(self.X) else self.X[rows]
+        return self.comm.allreduce(made)
 
 
 def begin(comm: Communicator, X: Any, weights: np.ndarray | None, starts: list, seed: int, sizes: Sizes) -> np.ndarray:
     """The best of several starts on some of the rows: [centroids, columns].
 
     Args:
-        starts: arrays [centroids, columns], or (how many, draws for `plus_plus` or None for random rows).
+        starts: arrays [centroids, columns], or what is to be drawn.
     """
-    starts, seed = comm.bcast((starts, seed))
+    return _begin(comm, Batches(comm, X, weights), *comm.bcast((starts, seed)), sizes)
+
+
+def _begin(comm: Communicator, batches: Batches, starts: list, seed: int, sizes: Sizes) -> np.ndarray:
     random = np.random.RandomState(seed)
-    total, first = comm.allreduce(X.shape[0]), comm.exscan(X.shape[0])
-    best = None
+    dtype, best = batches.X.dtype, None
     for start in starts:
-        numbers = np.sort(random.choice(total, size=sizes.start, replace=False))
-        mine = numbers[(numbers >= first) & (numbers < first + X.shape[0])] - first
-        rows = Rows(X[mine], None if weights is None else weights[mine], None)
-        if isinstance(start, np.ndarray):
-            centers = start.astype(X.dtype)
-        elif start[1] is None:
-            centers = rows_at(comm, rows, random.choice(sizes.start, size=start[0], replace=False))
-        else:
-            centers = plus_plus(comm, rows, int(random.randint(sizes.start)), start[1])
+        if isinstance(start, np.ndarray) and len(starts) == 1:
+            return start.astype(dtype)
+        numbers = np.sort(sample_without_replacement(batches.total, sizes.of(batches.total)[1], random_state=random))
+        rows = Rows(*batches.rows(numbers))
+        centers = drawn(comm, rows, start) if isinstance(start, Start) else start.astype(dtype)
         if len(starts) == 1:
             return centers
         inertia = lloyd.inertia(comm, rows.X, rows.weights, centers)
@@ -186,83 +212,85 @@ def one_step(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Centroids and their weights after a step with all these rows."""
     random = np.random.RandomState(comm.bcast(seed))
-    anew = bool((counts == 0).any())
-    return _step(comm, X, weights, centers, counts, ratio if anew else 0.0, random)[:2]
+    centers, counts, _ = _step(comm, Rows(X, weights), centers, counts)
+    if (counts == 0).any():
+        batches = Batches(comm, X, weights)
+        weak = _weak(counts, ratio, batches.total)
+        _anew(batches, centers, counts, weak, sample_without_replacement(batches.total, len(weak), random_state=random))
+    return centers, counts
 
 
 def _step(
-    comm: Communicator,
-    X: Any,
-    weights: np.ndarray | None,
-    centers: np.ndarray,
-    counts: np.ndarray,
-    ratio: float,
-    random: np.random.RandomState,
+    comm: Communicator, rows: Rows, centers: np.ndarray, counts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Each centroid becomes the mean of all rows it has seen; also the batch's inertia."""
-    rows = Rows(X, weights)
-    labels = np.zeros(rows.rows, np.int32)
+    X, weights, labels = rows.X, rows.weights, np.zeros(rows.rows, np.int32)
     if not rows.sparse:
         middle = centers.mean(axis=0, dtype=np.float64).astype(X.dtype)
         rows = Rows(X, weights, middle)
     about = (centers - rows.shift).astype(X.dtype)
     sums = rows.assign(about, labels, sums=True)[0]
     inertia = rows.weighted(rows.own(about, labels))
-    made = comm.allreduce(np.append(sums.ravel(), [inertia, rows.rows]))
-    sums, (inertia, number) = made[:-2].reshape(sums.shape), made[-2:]
+    made = comm.allreduce(np.append(sums.ravel(), inertia))
+    sums, inertia = made[:-1].reshape(sums.shape), made[-1]
     sums[:, :-1] += sums[:, -1:] * rows.shift
     weight = counts + sums[:, -1]
     some = np.where(weight > 0, weight, 1)[:, None]
     centers = np.where(weight[:, None] > 0, (centers * counts[:, None] + sums[:, :-1]) / some, centers).astype(X.dtype)
+    return centers, weight, inertia
+
+
+def _weak(weight: np.ndarray, ratio: float, number: int) -> np.ndarray:
+    """Centroids that begin anew after a batch of so many visits."""
     weak = np.flatnonzero(weight < ratio * weight.max())
-    weak = weak[np.argsort(weight[weak], kind="stable")][: int(number / 2)]
+    return weak[np.argsort(weight[weak], kind="stable")][: number // 2]
+
+
+def _anew(batches: Batches, centers: np.ndarray, weight: np.ndarray, weak: np.ndarray, numbers: np.ndarray) -> None:
+    """Put the weak centroids at the rows of these visits."""
     if len(weak):
-        chosen = random.choice(int(number), size=len(weak), replace=False)
-        centers[weak] = rows_at(comm, rows, chosen) + rows.shift
+        centers[weak] = batches.all_of(numbers)
         weight[weak] = np.delete(weight, weak).min()
-    return centers, weight, inertia / number
 
 
 def fit_batches(
-    comm: Communicator,
-    X: Any,
-    weights: np.ndarray | None,
-    starts: list,
-    seed: int,
-    sizes: Sizes,
-    steps: int,
-    stop: Stop,
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Centroids, their weights, and how many steps."""
-    seed = comm.bcast(seed)
-    centers = begin(comm, X, weights, starts, seed, sizes)
-    random = np.random.RandomState(seed + 1)
+    comm: Communicator, X: Any, weights: np.ndarray | None, starts: list, seed: int, sizes: Sizes, stop: Stop
+) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """Centroids, their weights, how many steps, and in units of all rows."""
+    starts, seed = comm.bcast((starts, seed))
+    batches = Batches(comm, X, weights)
+    centers = _begin(comm, batches, starts, seed, sizes)
+    random = np.random.RandomState((seed + 1) % (1 << 32))
     counts, since = np.zeros(len(centers)), 0
-    total, first = comm.allreduce(X.shape[0]), comm.exscan(X.shape[0])
-    tol = stop.tol and stop.tol * lloyd.mean_variance(comm, X)
+    total, (size, _) = batches.total, sizes.of(batches.total)
+    steps = max(1, stop.max_iter * total // size)
+    tol = stop.tol and stop.tol * lloyd.mean_variance(comm, X, weights)
     smooth = best = moves = None
     waited = 0
-    for step in range(1, steps + 1):
-        numbers = np.sort(random.randint(0, total, sizes.batch))
-        mine = numbers[(numbers >= first) & (numbers < first + X.shape[0])] - first
-        since += sizes.batch
-        anew = bool((counts == 0).any()) or since >= 10 * len(centers)
-        since = 0 if anew else since
-        batch = X[mine], None if weights is None else weights[mine]
-        before = centers
-        centers, counts, inertia = _step(comm, *batch, centers, counts, sizes.ratio if anew else 0.0, random)
-        if stop.verbose and comm.rank == 0:
-            print(f"Minibatch step {step}/{steps}: mean batch inertia: {inertia}")
-        if step == 1:  # the inertia of the start says nothing
-            continue
-        share = min(1.0, 2.0 * sizes.batch / (total + 1))
-        smooth = inertia if smooth is None else smooth * (1 - share) + inertia * share
-        move = float(np.square(centers - before).sum())
-        moves = move if moves is None else moves * (1 - share) + move * share
-        if tol and moves <= tol:
-            break
-        waited = 0 if best is None or smooth < best else waited + 1
-        best = smooth if best is None else min(best, smooth)
-        if stop.patience is not None and waited >= stop.patience:
-            break
-    return centers, counts, step
+    with progress("mini-batches", total=steps) as show:
+        for step in range(1, steps + 1):
+            numbers = np.sort(random.randint(0, total, size))
+            since += size
+            anew = bool((counts == 0).any()) or since >= 10 * len(centers)
+            before = centers
+            centers, counts, inertia = _step(comm, Rows(*batches.rows(numbers)), centers, counts)
+            inertia /= size
+            if anew:
+                since, weak = 0, _weak(counts, sizes.ratio, size)
+                _anew(batches, centers, counts, weak, numbers[random.choice(size, len(weak), replace=False)])
+            show(step)
+            if stop.verbose and comm.rank == 0:
+                print(f"Minibatch step {step}/{steps}: mean batch inertia: {inertia}")
+            if step == 1:  # the inertia of the start says nothing
+                continue
+            share = min(1.0, 2.0 * size / (total + 1))
+            smooth = inertia if smooth is None else smooth * (1 - share) + inertia * share
+            move = float(np.square(centers - before).sum())
+            moves = move if moves is None else moves * (1 - share) + move * share
+            if tol and moves <= tol:
+                break
+            waited = 0 if best is None or smooth < best else waited + 1
+            best = smooth if best is None else min(best, smooth)
+            if stop.patience is not None and waited >= stop.patience:
+                break
+    return centers, counts, step, -(-step * size // total)

@@ -1,12 +1,14 @@
 """Rows of one rank against centroids, by kernels/compute/kmeans.c."""
 
 import ctypes
+import functools
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from frovedis_lite.matrix.products import times
+from frovedis_lite.mllib.samples import keys_of
 from frovedis_lite.native import address, library, threads
 
 TASKS = 16  # sums of rows side by side: as many as there are threads, or this many where they are small
@@ -45,6 +47,11 @@ class Rows:
             self.indices, self.indptr = (np.ascontiguousarray(a, dtype=np.int32) for a in (X.indices, X.indptr))
             self.squares = np.asarray(X.multiply(X).sum(axis=1), dtype=np.float64).ravel()
 
+    @functools.cached_property
+    def keys(self) -> np.ndarray:
+        """Hashes of the rows' contents, [rows] uint64."""
+        return keys_of(self.X)
+
     def _call(self, name: str, *arguments: Any) -> None:
         made = [self._pointer(argument) for argument in arguments]
         getattr(library("kmeans"), f"{name}_{self.kind}")(*made, threads())
@@ -63,7 +70,7 @@ class Rows:
             sums: whether to sum up.
         Returns:
             [count, columns + 1] float64, the weighted sums of the rows (less shift) of each centroid and of their
-            weights, or None; and how many labels are not what they were.
+            weights, or None; and how many labels of rows with a weight are not what they were.
         """
         count = len(centers)
         tasks = max(1, min(max(threads(), min(TASKS, SMALL // (count * (self.columns + 1)))), self.rows // 64))
@@ -95,7 +102,8 @@ class Rows:
             wide = centers.astype(np.float64)
             fast = self.dtype == np.float64  # a kernel's products are of the dtype of X
             products = (times(self.X, wide.T) if fast else np.asarray(self.X @ wide.T)).T
-            distances = np.maximum(self.squares - 2 * products + np.square(wide).sum(axis=1)[:, None], 0)
+            distances = np.asarray(self.squares - 2 * products + np.square(wide).sum(axis=1)[:, None])
+            self._exactly(distances, wide)
             if nearest is not None:
                 np.minimum(distances, nearest, out=distances)
             return distances, distances.sum(axis=1) if self.weights is None else distances @ self.weights
@@ -113,12 +121,24 @@ class Rows:
             row = np.repeat(np.arange(self.rows), np.diff(self.indptr))
             at = wide[labels[row], self.indices]
             more = np.bincount(row, weights=(self.X.data - at) ** 2 - at**2, minlength=self.rows)
-            return np.maximum(more + np.square(wide).sum(axis=1)[labels], 0)
+            distances = more + np.square(wide).sum(axis=1)[labels]
+            self._exactly(distances[None], wide, labels)
+            return distances
         distances = np.empty(self.rows)
         centers = np.ascontiguousarray(centers + self.shift, dtype=self.dtype)
         sizes = (self.rows, self.columns, max(1, min(TASKS, self.rows // 64)))
         self._call("kmeans_own", self.X, centers, labels, distances, *sizes)
         return distances
+
+    def _exactly(self, distances: np.ndarray, centers: np.ndarray, labels: np.ndarray | None = None) -> None:
+        """Compute again what is only rounding: distances [count, rows], or [1, rows] to the centers of labels."""
+        squares, own = np.square(centers).sum(axis=1), sparse.csr_matrix(centers)
+        limit = squares[:, None] if labels is None else squares[labels][None]
+        of, small = np.nonzero(distances < 1e-7 * (limit + self.squares))
+        for first in range(0, len(small), 1 << 16):
+            center, row = of[first : first + (1 << 16)], small[first : first + (1 << 16)]
+            off = self.X[row] - own[center if labels is None else labels[row]]
+            distances[center, row] = np.asarray(off.multiply(off).sum(axis=1), dtype=np.float64).ravel()
 
     def row(self, number: int) -> np.ndarray:
         """A row less `shift`, [columns]."""

@@ -1,9 +1,35 @@
-"""Where centroids begin."""
+"""Where centroids begin: drawn by the contents and weights of rows (see samples.py), whatever their order."""
+
+from typing import NamedTuple
 
 import numpy as np
 
 from frovedis_lite.engine.comm import Communicator
 from frovedis_lite.mllib.cluster.rows import Rows
+from frovedis_lite.mllib.samples import Lottery
+
+
+class Start(NamedTuple):
+    """What is to be drawn.
+
+    Attributes:
+        init: "k-means++" or "random".
+        count: centroids.
+        seed: of the draws.
+    """
+
+    init: str
+    count: int
+    seed: int
+
+
+def drawn(comm: Communicator, rows: Rows, start: Start) -> np.ndarray:
+    """Centroids [count, columns], less shift."""
+    random = np.random.RandomState(start.seed)
+    if start.init == "random":  # different ones, as long as there are any
+        numbers = Lottery(comm, rows.keys).different(rows.weights, start.count, random)
+        return rows_at(comm, rows, numbers)
+    return plus_plus(comm, rows, start.count, random)
 
 
 def rows_at(comm: Communicator, rows: Rows, numbers: np.ndarray) -> np.ndarray:
@@ -16,40 +42,25 @@ def rows_at(comm: Communicator, rows: Rows, numbers: np.ndarray) -> np.ndarray:
     return comm.allreduce(made)
 
 
-def plus_plus(comm: Communicator, rows: Rows, first: int, draws: np.ndarray) -> np.ndarray:
+def plus_plus(comm: Communicator, rows: Rows, count: int, random: np.random.RandomState) -> np.ndarray:
     """k-means++ (Arthur and Vassilvitskii 2007), greedy: of several rows drawn by the squares of their distances, the
     one that lowers the sum of these most is the next centroid.
 
-    Args:
-        first: number of the first row.
-        draws: [centroids - 1, trials], from 0 to 1; they say which rows among those of all ranks.
     Returns:
-        [centroids, columns], less shift.
+        [count, columns], less shift.
     """
-    centers = [rows_at(comm, rows, np.array([first]))[0]]
-    nearest, potential = rows.closest(centers[0][None], None)
-    nearest, total = nearest[0], comm.allreduce(potential)[0]
-    for draw in draws:
-        numbers = _drawn(comm, rows, nearest, draw * total)
+    lottery, trials = Lottery(comm, rows.keys), 2 + int(np.log(count))
+    numbers, _ = lottery.draw(rows.weights, random.uniform(size=1))
+    centers = [rows_at(comm, rows, numbers)[0]]
+    nearest = rows.closest(centers[0][None], None)[0][0]
+    for _ in range(count - 1):
+        values = random.uniform(size=trials)
+        found = lottery.draw(nearest if rows.weights is None else nearest * rows.weights, values)
+        # Without any distance there are fewer different rows than centroids.
+        numbers, _ = found or lottery.draw(rows.weights, values)
         candidates = rows_at(comm, rows, numbers)
         distances, potential = rows.closest(candidates, nearest)
-        potential = comm.allreduce(potential)
-        best = int(np.argmin(potential))
+        best = int(np.argmin(comm.allreduce(potential)))
         centers.append(candidates[best])
-        nearest, total = np.ascontiguousarray(distances[best]), potential[best]
+        nearest = np.ascontiguousarray(distances[best])
     return np.array(centers)
-
-
-def _drawn(comm: Communicator, rows: Rows, nearest: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The rows, by number, at which the running sum of weighted distances reaches these values."""
-    sums = np.cumsum(nearest if rows.weights is None else nearest * rows.weights)
-    parts = comm.allgather((float(sums[-1]) if len(sums) else 0.0, rows.rows))
-    ends = np.cumsum([part[0] for part in parts])
-    starts = np.cumsum([0] + [part[1] for part in parts])
-    made = np.full(len(values), -1)
-    for i, value in enumerate(values):
-        rank = int(min(np.searchsorted(ends, value), len(ends) - 1))
-        if rank == comm.rank:
-            at = np.searchsorted(sums, value - (ends[rank - 1] if rank else 0.0))
-            made[i] = starts[rank] + at
-    return np.minimum(comm.allreduce(made, "max"), starts[-1] - 1)

@@ -143,10 +143,8 @@ def _held_out(comm: Communicator, keys: np.ndarray | None, weights: np.ndarray, 
     return (drawn < max(part, np.nextafter(least, 1))) & (drawn < most)
 
 
-def _steps(
-    comm: Communicator, keys: np.ndarray, weights: np.ndarray, shuffle: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of an epoch's steps, [steps] int64, before they are shuffled; and the weight of a step at each [rows]."""
+def _steps(comm: Communicator, keys: np.ndarray, weights: np.ndarray, shuffle: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of an epoch's steps, [steps] int64, not shuffled yet; and the weight of a step at each, [rows]."""
     if shuffle:
         rows, total = samples.merged(keys, weights)
     else:
