@@ -100,11 +100,18 @@ def test_tables():
     sheet = analytics_ranks._speed_sheet([row], 1)
     assert sheet.header[2:5] == ["1 rank, 1 thread", "1 rank, 2 threads", "2 ranks"]
     assert sheet.rows[0] == ["fit", "d", "8.000", "4.500", "4.000", "2.00x", "1.12x", "1e-09"]
-    sheet = analytics_ranks._model_sheet([row], NETWORK, 1)
+    sheet = analytics_ranks._model_sheet([row], NETWORK, 1, True)
     assert sheet.title.startswith("Modelled, not measured: ")
-    assert sheet.rows == [["fit", "d", "12", "5", "8.000", "4.400 (1.8x)", "2.000 (4.0x)", "1.000 (8.0x)", "4.000"]]
-    assert "between +10 % and +10 %" in sheet.notes[1]
-    assert sheet.notes[2] == "fit of d on 64: 0.2500 s of the caller, 0.5000 s computed, 0.2500 s in collectives"
+    assert sheet.header[4:8] == ["1 rank", "2 ranks", "measured", "8 ranks"]
+    assert sheet.rows == [["fit", "d", "12", "5", "8.000", "4.400 (1.8x)", "4.000", "2.000 (4.0x)", "1.000 (8.0x)"]]
+    assert sheet.notes[1:] == [
+        "the model of 2 ranks is +10 % to +10 % off what was measured",
+        "fit of d, 64 ranks: 0.2500 s of the caller, 0.5000 s computed, 0.2500 s in collectives",
+    ]
+    sheet = analytics_ranks._model_sheet([row], NETWORK, 1, False)
+    assert "measured" not in sheet.header
+    assert len(sheet.header) == len(sheet.rows[0])
+    assert len(sheet.notes) == 2
 
 
 @pytest.mark.skipif(
