@@ -75,7 +75,7 @@ def to_ranks(X: Any, y: np.ndarray | None = None, sample_weight: np.ndarray | No
             CRS matrix of ours.
         y, sample_weight: [rows].
     """
-    parts = X.parts if is_distributed(X) else current().scatter(_plain(X))
+    parts = X.parts if is_distributed(X) else current().scatter(plain(X))
     session = parts.session
     along = [None if column is None else _in_step(session, parts, column) for column in (y, sample_weight)]
     rows, columns = X.shape
@@ -87,8 +87,12 @@ def beside(table: Table, column: np.ndarray | None) -> Parts | None:
     return None if column is None else _in_step(table.session, table.X, column)
 
 
-def _plain(X: Any) -> Any:
-    """Row-major, or CSR with sorted indices, each once."""
+def plain(X: Any) -> Any:
+    """Checked rows that are here, row-major, or CSR with sorted indices, each once.
+
+    Raises:
+        ValueError: an index outside of the matrix.
+    """
     if not sparse.issparse(X):
         return np.ascontiguousarray(X)
     X = sparse.csr_matrix(X)
@@ -199,7 +203,7 @@ def of_rows(table: Table, function: Any, *args: Any) -> Any:
 
 def where_they_are(X: Any, function: Any, *args: Any) -> Any:
     """The same for checked rows, each where it is: what came as an array is worked on here."""
-    return of_rows(to_ranks(X), function, *args) if is_distributed(X) else function(Alone(), _plain(X), *args)
+    return of_rows(to_ranks(X), function, *args) if is_distributed(X) else function(Alone(), plain(X), *args)
 
 
 def stacked(made: list[Any]) -> Any:

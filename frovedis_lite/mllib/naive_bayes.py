@@ -97,6 +97,8 @@ class GaussianNB(_NaiveBayes):
         classes_, class_count_, class_prior_: [classes].
         theta_, var_: [classes, columns] float64, mean and variance.
         epsilon_: what was added to the variances.
+
+    Probabilities are of the dtype of X.
     """
 
     _sparse = False
@@ -328,7 +330,7 @@ def _gaussian(
     for i in range(len(prior)):
         constant = prior[i] - 0.5 * np.sum(np.log(2.0 * np.pi * variance[i]))
         joint[:, i] = constant - 0.5 * np.sum((X - theta[i]) ** 2 / variance[i], axis=1)
-    return joint
+    return joint.astype(X.dtype, copy=False)
 
 
 def _multinomial(comm: Communicator, X: Any, prior: np.ndarray, log_probabilities: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from frovedis_lite.mllib.base import Estimator, Table, gathered, is_sparse, to_ranks, validated
+from frovedis_lite.mllib.base import Estimator, Table, gathered, is_distributed, is_sparse, plain, to_ranks, validated
 from frovedis_lite.mllib.neighbors import search
 
 SAME = {"l2": "euclidean", "l1": "manhattan", "cityblock": "manhattan"}
@@ -69,7 +69,7 @@ class Neighbors(Estimator):
     def _points(self, X: Any) -> Any:
         check_is_fitted(self)
         made = self.fit_rows_ if X is None else validated(self, X, reset=False, accept_sparse="csr", order="C")
-        return gathered(made)
+        return gathered(made) if is_distributed(made) else plain(made)
 
     def kneighbors(self, X: Any = None, n_neighbors: int | None = None, return_distance: bool = True) -> Any:
         """The nearest rows of each point.
