@@ -3,6 +3,9 @@ but this process. Its data are in its own memory before a fit is timed.
 
 They come to it through a file in LIBSVM's format, which it reads in the JVM: rows that go through Python one by one
 would take longer than all fits. The numbers there have sixteen digits.
+
+As it comes from the package index, Spark computes with BLAS and ARPACK in Java, unless it finds libblas.so.3 and
+libarpack.so.2; it says on stderr that it did not.
 """
 
 import os
