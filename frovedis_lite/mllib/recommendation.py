@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from frovedis_lite.engine.comm import Communicator
+from frovedis_lite.engine.progress import progress
 from frovedis_lite.graph.rows import transposed
 from frovedis_lite.mllib.base import Estimator, is_distributed, to_ranks, validated
 from frovedis_lite.native import address, library, threads
@@ -211,16 +212,18 @@ def _fit(
     if not np.issubdtype(X.dtype, np.floating):
         raise TypeError(f"ratings are float32 or float64, not {X.dtype}")
     gram = _gram(comm, items) if implicit else None
-    for _ in range(max_iter):
-        users, _, user_gram, user_penalty = sides[0].solve(comm, items, gram, reg_param, alpha)
-        items, loss, gram, item_penalty = sides[1].solve(comm, users, user_gram, reg_param, alpha)
-        objectives.append(loss + reg_param * (user_penalty + item_penalty))
-        if implicit:  # the squares of all pairs: of u . i over all u and i
-            objectives[-1] += float((user_gram * gram).sum())
-        if not np.isfinite(objectives[-1]):
-            raise MemoryError("no memory for the normal equations, or ratings too large for their dtype")
-        if len(objectives) > 1 and objectives[-2] - objectives[-1] <= tol * abs(objectives[-2]):
-            break
+    with progress("alternating least squares", total=max_iter) as step:
+        for _ in range(max_iter):
+            users, _, user_gram, user_penalty = sides[0].solve(comm, items, gram, reg_param, alpha)
+            items, loss, gram, item_penalty = sides[1].solve(comm, users, user_gram, reg_param, alpha)
+            objectives.append(loss + reg_param * (user_penalty + item_penalty))
+            if implicit:  # the squares of all pairs: of u . i over all u and i
+                objectives[-1] += float((user_gram * gram).sum())
+            if not np.isfinite(objectives[-1]):
+                raise MemoryError("no memory for the normal equations, or ratings too large for their dtype")
+            step(len(objectives))
+            if len(objectives) > 1 and objectives[-2] - objectives[-1] <= tol * abs(objectives[-2]):
+                break
     return users, items, np.array(objectives)
 
 

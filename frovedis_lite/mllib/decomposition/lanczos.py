@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from frovedis_lite.engine.progress import progress
+
 BLOCK = 4  # vectors of a pass
 MORE = 30  # Ritz vectors that a restart keeps beside those wanted
 
@@ -39,31 +41,33 @@ def largest(
     V, W, H = np.empty((n, space)), np.empty((n, space)), np.zeros((space, space))
     random = np.random.default_rng(0)
     Q, used = np.linalg.qr(start)[0], 0
-    for _ in range(10 * n):
-        new = slice(used, used + BLOCK)
-        V[:, new], W[:, new] = Q, apply(Q)
-        used += BLOCK
-        basis = V[:, :used]
-        products = basis.T @ W[:, new]
-        H[:used, new], H[new, :used] = products, products.T
-        rest = W[:, new] - basis @ products
-        rest -= basis @ (basis.T @ rest)  # twice, which is enough (Kahan and Parlett)
-        Q, R = np.linalg.qr(rest)
-        values, S = np.linalg.eigh(H[:used, :used])
-        if used >= k:
-            residuals = np.linalg.norm(R @ S[-BLOCK:, -k:], axis=0)
-            if np.all(residuals <= tol * np.abs(values[-1])):
-                return values[-k:], basis @ S[:, -k:]
-        if used + BLOCK > space:
-            S = S[:, -kept:]
-            V[:, :kept], W[:, :kept] = basis @ S, W[:, :used] @ S
-            H[:] = 0
-            H[:kept, :kept] = np.diag(values[-kept:])
-            used = kept
-        spent = np.abs(np.diag(R)) <= np.finfo(np.float64).eps * np.abs(values).max()
-        if spent.any():  # the operator gives nothing new in this direction: any other will do
-            Q[:, spent] = random.normal(size=(n, int(spent.sum())))
-        for _ in range(2 if spent.any() else 1):
-            Q -= V[:, :used] @ (V[:, :used].T @ Q)
-            Q = np.linalg.qr(Q)[0]
+    with progress("Lanczos passes") as step:
+        for count in range(10 * n):
+            step(count)
+            new = slice(used, used + BLOCK)
+            V[:, new], W[:, new] = Q, apply(Q)
+            used += BLOCK
+            basis = V[:, :used]
+            products = basis.T @ W[:, new]
+            H[:used, new], H[new, :used] = products, products.T
+            rest = W[:, new] - basis @ products
+            rest -= basis @ (basis.T @ rest)  # twice, which is enough (Kahan and Parlett)
+            Q, R = np.linalg.qr(rest)
+            values, S = np.linalg.eigh(H[:used, :used])
+            if used >= k:
+                residuals = np.linalg.norm(R @ S[-BLOCK:, -k:], axis=0)
+                if np.all(residuals <= tol * np.abs(values[-1])):
+                    return values[-k:], basis @ S[:, -k:]
+            if used + BLOCK > space:
+                S = S[:, -kept:]
+                V[:, :kept], W[:, :kept] = basis @ S, W[:, :used] @ S
+                H[:] = 0
+                H[:kept, :kept] = np.diag(values[-kept:])
+                used = kept
+            spent = np.abs(np.diag(R)) <= np.finfo(np.float64).eps * np.abs(values).max()
+            if spent.any():  # the operator gives nothing new in this direction: any other will do
+                Q[:, spent] = random.normal(size=(n, int(spent.sum())))
+            for _ in range(2 if spent.any() else 1):
+                Q -= V[:, :used] @ (V[:, :used].T @ Q)
+                Q = np.linalg.qr(Q)[0]
     raise np.linalg.LinAlgError(f"{k} eigenvalues did not converge to {tol}; take a larger tol, or fewer of them")

@@ -13,6 +13,7 @@ from scipy import linalg, sparse
 from threadpoolctl import threadpool_limits
 
 from frovedis_lite.engine.comm import Communicator
+from frovedis_lite.engine.progress import progress
 from frovedis_lite.matrix.products import gram_times, times
 from frovedis_lite.mllib.decomposition.lanczos import fits, largest
 
@@ -87,9 +88,11 @@ def randomized(gram: Gram, k: int, sample: np.ndarray, powers: int) -> tuple[np.
         powers: how many iterations.
     """
     Q = np.asarray(sample, dtype=np.float64)
-    for _ in range(powers):
-        Q = np.linalg.qr(gram @ Q)[0]
-    W = gram @ Q  # X^T of the sampled range X Q, which itself has as many rows as X and is not needed:
+    with progress("power iterations", total=powers + 1) as step:
+        for count in range(powers):
+            Q = np.linalg.qr(gram @ Q)[0]
+            step(count + 1)
+        W = gram @ Q  # X^T of the sampled range X Q, which itself has as many rows as X and is not needed:
     values, vectors = np.linalg.eigh(Q.T @ W)  # its orthonormal basis is X Q vectors / sqrt(values)
     kept = values > values[-1] * len(W) * np.finfo(np.float64).eps
     B = (vectors[:, kept] / np.sqrt(values[kept])).T @ W.T

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from frovedis_lite.engine.comm import Communicator
+from frovedis_lite.engine.progress import progress
 from frovedis_lite.mllib.trees.binning import Bins, make_bins
 from frovedis_lite.mllib.trees.fit import Plan, pruned, single
 from frovedis_lite.mllib.trees.grow import grow
@@ -88,33 +89,35 @@ def boost(
     made = Boosted(start, [], [], [])
     first, total = comm.exscan(rows), comm.allreduce(rows)
     history: list[float] = []
-    for seed in plan.seeds:
-        random = np.random.RandomState(int(seed))
-        seen = learn > 0
-        if todo.subsample < 1:
-            drawn = random.permutation(total)[: max(1, int(todo.subsample * total))]
-            chosen = np.zeros(total, bool)
-            chosen[drawn] = True
-            unseen = seen & ~chosen[first : first + rows]
-            seen = seen & chosen[first : first + rows]
-            if not made.trees:
+    with progress("gradient boosting", total=len(plan.seeds)) as step:
+        for seed in plan.seeds:
+            random = np.random.RandomState(int(seed))
+            seen = learn > 0
+            if todo.subsample < 1:
+                drawn = random.permutation(total)[: max(1, int(todo.subsample * total))]
+                chosen = np.zeros(total, bool)
+                chosen[drawn] = True
+                unseen = seen & ~chosen[first : first + rows]
+                seen = seen & chosen[first : first + rows]
+                if not made.trees:
+                    made.unseen_scores.append(_mean_loss(comm, loss, y, raw, given * unseen))
+            if isinstance(loss, QuantileLoss):
+                loss.prepare(comm, y, raw, learn)
+            seeds = random.randint(np.iinfo(np.int32).max, size=loss.outputs)
+            trees = _stage(comm, X, bins, y, raw, weights is not None, given * seen, seeds, loss, todo)
+            made.trees += trees
+            made.scores.append(_mean_loss(comm, loss, y, raw, given * seen))
+            if todo.subsample < 1:
                 made.unseen_scores.append(_mean_loss(comm, loss, y, raw, given * unseen))
-        if isinstance(loss, QuantileLoss):
-            loss.prepare(comm, y, raw, learn)
-        seeds = random.randint(np.iinfo(np.int32).max, size=loss.outputs)
-        trees = _stage(comm, X, bins, y, raw, weights is not None, given * seen, seeds, loss, todo)
-        made.trees += trees
-        made.scores.append(_mean_loss(comm, loss, y, raw, given * seen))
-        if todo.subsample < 1:
-            made.unseen_scores.append(_mean_loss(comm, loss, y, raw, given * unseen))
-        if todo.patience is not None:
-            score = _mean_loss(comm, loss, y, raw, given * held_out)
-            if len(history) >= todo.patience and not score + todo.tol < max(history):
-                break
-            if len(history) >= todo.patience:  # takes the place of the one from so many stages ago
-                history[(len(made.scores) - 1) % todo.patience] = score
-            else:
-                history.append(score)
+            step(len(made.scores))
+            if todo.patience is not None:
+                score = _mean_loss(comm, loss, y, raw, given * held_out)
+                if len(history) >= todo.patience and not score + todo.tol < max(history):
+                    break
+                if len(history) >= todo.patience:  # takes the place of the one from so many stages ago
+                    history[(len(made.scores) - 1) % todo.patience] = score
+                else:
+                    history.append(score)
     return made
 
 

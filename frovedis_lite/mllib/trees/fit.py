@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from frovedis_lite.engine.comm import Communicator
+from frovedis_lite.engine.progress import progress
 from frovedis_lite.mllib.trees.binning import MOST_BINS, Bins, make_bins
 from frovedis_lite.mllib.trees.grow import Rules, grow
 from frovedis_lite.mllib.trees.prune import by_cost, limit_leaves
@@ -68,23 +69,25 @@ def fit_trees(comm: Communicator, X: Any, y: np.ndarray, weights: np.ndarray | N
     made = Fitted([])
     if plan.out_of_bag:
         made.sums, made.votes = np.zeros((rows, max(plan.classes, 1))), np.zeros(rows)
-    for first in range(0, len(plan.seeds), step):
-        seeds = plan.seeds[first : first + step]
-        counts = draw.counts(seeds) if draw is not None else None
-        targets = _targets(comm, y, weights if draw is None else _weighted(comm, y, counts, plan), plan)
-        if draw is None:
-            seen = np.arange(rows) if weights is None else np.flatnonzero(weights > 0)
-            orders = [seen] * len(seeds)
-        else:
-            orders = [np.flatnonzero(drawn) for drawn in counts]
-        grown = grow(comm, bins, targets, plan.rules, orders, np.asarray(seeds, np.uint64))
-        trees = [pruned(tree, plan) for tree in trees_of(grown, bins, targets)]
-        made.trees += trees
-        if plan.out_of_bag:
-            for tree, drawn in zip(trees, counts, strict=True):
-                unseen = drawn == 0
-                made.sums[unseen] += tree.value[tree.place(bins)[unseen], 0]
-                made.votes += unseen
+    with progress("growing trees", total=len(plan.seeds)) as report:
+        for first in range(0, len(plan.seeds), step):
+            seeds = plan.seeds[first : first + step]
+            counts = draw.counts(seeds) if draw is not None else None
+            targets = _targets(comm, y, weights if draw is None else _weighted(comm, y, counts, plan), plan)
+            if draw is None:
+                seen = np.arange(rows) if weights is None else np.flatnonzero(weights > 0)
+                orders = [seen] * len(seeds)
+            else:
+                orders = [np.flatnonzero(drawn) for drawn in counts]
+            grown = grow(comm, bins, targets, plan.rules, orders, np.asarray(seeds, np.uint64))
+            trees = [pruned(tree, plan) for tree in trees_of(grown, bins, targets)]
+            made.trees += trees
+            if plan.out_of_bag:
+                for tree, drawn in zip(trees, counts, strict=True):
+                    unseen = drawn == 0
+                    made.sums[unseen] += tree.value[tree.place(bins)[unseen], 0]
+                    made.votes += unseen
+            report(len(made.trees))
     if plan.out_of_bag:
         made.sums, made.votes = (np.concatenate(comm.allgather(part)) for part in (made.sums, made.votes))
     return made
