@@ -68,8 +68,8 @@ class Spark:
         reader = self._session.read.format("libsvm").option("vectorType", kind)
         return reader.option("numFeatures", X.shape[1]).load(path)
 
-    def fit(self, X: Any, y: np.ndarray | None) -> Outcome:
-        """One fit on the data that Spark has; the same quality as the others return."""
+    def fit(self, X: Any, y: np.ndarray | None) -> Callable[[], Outcome]:
+        """One fit on the data that Spark has; what it gives says how good the result is."""
         return self._task(self._data, X, y)
 
     def stop(self) -> None:
@@ -78,27 +78,32 @@ class Spark:
         self._folder.cleanup()
 
 
-def _logistic(data: Any, X: Any, y: np.ndarray) -> Outcome:
+def _logistic(data: Any, X: Any, y: np.ndarray) -> Callable[[], Outcome]:
     """The objective of scikit-learn with C = 1, divided by the number of rows as Spark's is."""
     from pyspark.ml.classification import LogisticRegression
 
     model = LogisticRegression(maxIter=100, tol=1e-6, regParam=1 / X.shape[0], standardization=False).fit(data)
-    weights = model.coefficients.toArray()
-    margins = np.where(y == 1, 1, -1) * (X @ weights + model.intercept)
-    objective = np.logaddexp(0, -margins).mean() + 0.5 * weights @ weights / len(y)
-    return float(objective), int(model.summary.totalIterations)
+
+    def outcome() -> Outcome:
+        weights = model.coefficients.toArray()
+        margins = np.where(y == 1, 1, -1) * (X @ weights + model.intercept)
+        objective = np.logaddexp(0, -margins).mean() + 0.5 * weights @ weights / len(y)
+        return float(objective), int(model.summary.totalIterations)
+
+    return outcome
 
 
-def _kmeans(clusters: int, data: Any, X: Any, y: None) -> Outcome:
+def _kmeans(clusters: int, data: Any, X: Any, y: None) -> Callable[[], Outcome]:
     """From other random rows than scikit-learn's: Spark has its own generator."""
     from pyspark.ml.clustering import KMeans
 
     model = KMeans(k=clusters, initMode="random", maxIter=20, tol=0.0, seed=0).fit(data)
-    return float(model.summary.trainingCost), int(model.summary.numIter)
+    return lambda: (float(model.summary.trainingCost), int(model.summary.numIter))
 
 
-def _svd(data: Any, X: Any, y: None) -> Outcome:
-    return float(sum(data.computeSVD(10).s.toArray())), None
+def _svd(data: Any, X: Any, y: None) -> Callable[[], Outcome]:
+    found = data.computeSVD(10)
+    return lambda: (float(sum(found.s.toArray())), None)
 
 
 def _matrix(rows: Any, shape: tuple[int, int]) -> Any:
@@ -112,7 +117,7 @@ def _matrix(rows: Any, shape: tuple[int, int]) -> Any:
     return matrix
 
 
-SPARK: dict[str, Callable[[Any, Any, Any], Outcome]] = {  # the tasks that it is asked for
+SPARK: dict[str, Callable[[Any, Any, Any], Callable[[], Outcome]]] = {  # the tasks that it is asked for
     "lr_dense": _logistic,
     "lr_sparse": _logistic,
     "lr_clicks": _logistic,

@@ -57,7 +57,7 @@ def test_a_slow_peer_is_run_once(monkeypatch):
     runs = []
 
     def fits(name, seconds):
-        return lambda: lambda X, y: (runs.append(name), time.sleep(seconds), (1.0, None))[-1]
+        return lambda: lambda X, y: (runs.append(name), time.sleep(seconds), lambda: (1.0, None))[-1]
 
     fake = analytics.Task(
         "fit", "dense", "one", {"frovedis_lite": fits("ours", 0.02), "scikit-learn": fits("it", 0.02)}
@@ -97,10 +97,10 @@ def test_wrong_arguments(arguments, says):
 def test_spark_does_the_same(name):
     task = analytics.TASKS[name]
     X, y = SMALL[task.data].make()
-    theirs, _ = task.engines["scikit-learn"]()(X, y)
+    theirs, _ = task.engines["scikit-learn"]()(X, y)()
     spark = Spark(name, X, y, memory="1g")
     try:
-        quality, _ = spark.fit(X, y)
+        quality, _ = spark.fit(X, y)()
     finally:
         spark.stop()
     assert quality == pytest.approx(theirs, rel=tolerance(name))
