@@ -165,7 +165,7 @@ class Lottery:
         self.comm, self.keys = comm, keys
         total = comm.allreduce(len(keys))
         bits = min(max(total.bit_length() // 2, 4), 16)  # as many buckets as rows in each of them
-        self.bucket, self.buckets = (keys >> np.uint64(64 - bits)).astype(np.int64), 1 << bits
+        self.bucket, self.buckets = (keys >> np.uint64(64 - bits)).view(np.int64), 1 << bits
         self.first = comm.exscan(len(keys))
 
     def draw(self, masses: np.ndarray | None, values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -183,7 +183,7 @@ def test_ranks():
     models += [MiniBatchKMeans(5, random_state=0).partial_fit(X)]
     many = {"X": np.vstack([X, X[::-1]]), "sample_weight": np.append(w, 3 * w)}  # equal rows on different ranks
     far = np.full((4, 4), 1e4) + np.arange(4)[:, None]  # three clusters are empty
-    models += [kind(4, random_state=2).fit(**many) for kind in (KMeans, MiniBatchKMeans)]
+    models += [kind(4, random_state=2, max_iter=10).fit(**many) for kind in (KMeans, MiniBatchKMeans)]
     models += [KMeans(4, init=far).fit(**many), KMeans(9, init="random", random_state=0).fit(**many)]
     models += [MiniBatchKMeans(4, random_state=2, init="random").partial_fit(**many)]
     models += [kind(2, random_state=0).fit(X[:3]) for kind in (KMeans, MiniBatchKMeans)]  # a rank has no row
