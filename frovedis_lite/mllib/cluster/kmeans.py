@@ -182,14 +182,10 @@ class KMeans(CentroidEstimator):
         if self.algorithm == "elkan":
             raise NotImplementedError("algorithm='elkan' is not here; 'lloyd' finds the same clusters")
         X, table = self._rows(X, sample_weight, reset=True)
-        best = None
-        for start in self._starts(X, otherwise=10):
-            arguments = (start, self.max_iter, self.tol, bool(self.verbose))
-            made = table.session.gather(table.session.run_parts(lloyd.fit, table.X, table.weights, *arguments))
-            labels = np.concatenate([part[0] for part in made])
-            if best is None or (made[0][2] < best[1][2] and not _same(labels, best[0], self.n_clusters)):
-                best = labels, made[0]
-        self.labels_, (_, self.cluster_centers_, self.inertia_, self.n_iter_) = best
+        arguments = (self._starts(X, otherwise=10), self.max_iter, self.tol, bool(self.verbose))
+        made = table.session.gather(table.session.run_parts(lloyd.fit, table.X, table.weights, *arguments))
+        self.labels_ = np.concatenate([part[0] for part in made])
+        _, self.cluster_centers_, self.inertia_, self.n_iter_ = made[0]
         distinct = len(np.unique(self.labels_))
         if distinct < self.n_clusters:
             warnings.warn(
@@ -199,10 +195,3 @@ class KMeans(CentroidEstimator):
                 stacklevel=2,
             )
         return self
-
-
-def _same(labels: np.ndarray, others: np.ndarray, count: int) -> bool:
-    """Whether two sets of labels are of the same clusters, whatever their numbers."""
-    to = np.full(count, -1)
-    to[labels] = others
-    return bool(np.array_equal(to[labels], others))

@@ -15,24 +15,36 @@ def fit(
     comm: Communicator,
     X: Any,
     weights: np.ndarray | None,
-    start: np.ndarray | Start,
+    starts: list[np.ndarray | Start],
     max_iter: int,
     tol: float,
     verbose: bool,
 ) -> tuple[np.ndarray, np.ndarray, float, int]:
-    """k-means from one start.
+    """k-means from several starts, and the best of what they lead to.
 
     Args:
-        start: [centroids, columns], or what is to be drawn.
+        starts: each [centroids, columns], or what is to be drawn.
         tol: iterations end when the squares of the centroids' moves add up to no more than `tol` times the mean
             variance of a column.
     Returns:
         labels [rows of this rank] int32, centroids [centroids, columns], the sum of weighted squared distances, and
         how many iterations.
     """
-    start = comm.bcast(start)
     rows = Rows(X, weights, _mean(comm, X, weights))
     tol = tol and tol * _variance(comm, rows)
+    best = None
+    for start in comm.bcast(starts):
+        made = _one(comm, rows, start, max_iter, tol, verbose)
+        # Rounding makes no other clusters better.
+        if best is None or (made[2] < best[2] and not _same(comm, made[0], best[0], len(made[1]))):
+            best = made
+    return best
+
+
+def _one(
+    comm: Communicator, rows: Rows, start: np.ndarray | Start, max_iter: int, tol: float, verbose: bool
+) -> tuple[np.ndarray, np.ndarray, float, int]:
+    """The same from one start."""
     centers = drawn(comm, rows, start) if isinstance(start, Start) else start - rows.shift
     labels = np.full(rows.rows, -1, np.int32)
     settled = False
@@ -53,6 +65,15 @@ def fit(
         rows.assign(centers, labels, sums=False)
     inertia = comm.allreduce(rows.weighted(rows.own(centers, labels)))
     return labels, centers + rows.shift, inertia, number
+
+
+def _same(comm: Communicator, labels: np.ndarray, others: np.ndarray, count: int) -> bool:
+    """Whether two sets of labels are of the same clusters, whatever their numbers."""
+    to, none = np.full(count, -1), count
+    to[labels] = others
+    least, most = comm.allreduce(np.where(to < 0, none, to), "min"), comm.allreduce(to, "max")
+    differ = (to[labels] != others).any() or ((least != most) & (most >= 0)).any()
+    return comm.allreduce(int(differ)) == 0
 
 
 def new_centers(
