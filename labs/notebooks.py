@@ -32,8 +32,9 @@ class Lab:
 
 
 def every(folder: Path = LABS) -> list[Lab]:
-    """Return the labs, in the order of their numbers."""
-    return [_lab(path) for path in sorted(folder.glob("*.ipynb")) if NAME.fullmatch(path.name)]
+    """Return the labs, in the order of their numbers; also one whose learner's notebook was deleted or renamed."""
+    found = {path.name: path for path in (*folder.glob("*.ipynb"), *folder.glob("solutions/*.ipynb"))}
+    return [_lab(found[name]) for name in sorted(found) if NAME.fullmatch(name)]
 
 
 def find(name: str, folder: Path = LABS) -> Lab:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from labs import build, cli, doctor, doctor_checks
+from labs import build, cli, doctor, doctor_checks, exercises, notebooks, progress
+from labs.commands import learner
 from labs.doctor import Row
 
 GOOD = Row("compiler", "ok", True, "gcc")
@@ -39,30 +40,28 @@ def test_version():
 
 def test_nothing_asked_shows_the_commands():
     output = aurora().output
-    assert all(command in output for command in ("doctor", "lab", "build", "version"))
+    assert all(command in output for command in ("doctor", "lab", "list", "reset", "check", "progress", "export"))
 
 
 def test_help_is_quick():
-    code = "import sys, labs.cli; print(*[m for m in ('torch', 'numpy', 'jupytext', 'rich.table') if m in sys.modules])"
+    code = "import sys, labs.cli; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "torch" not in done.stdout
-    assert "numpy" not in done.stdout
-    assert "jupytext" not in done.stdout
+    assert not set(done.stdout.split()) & {"torch", "numpy", "jupytext", "papermill"}
 
 
 @pytest.mark.parametrize(("stale", "check", "status", "words"), [
     ([], True, 0, "all notebooks"),
-    ([cli.HERE / "01_x.ipynb"], True, 1, "labs/01_x.ipynb is not what its source makes: make labs"),
-    ([cli.HERE / "01_x.ipynb"], False, 0, "labs/01_x.ipynb written"),
+    ([cli.LABS / "01_x.ipynb"], True, 1, "labs/01_x.ipynb is not what its source makes: make labs"),
+    ([cli.LABS / "01_x.ipynb"], False, 0, "labs/01_x.ipynb written"),
 ])  # fmt: skip
 def test_build(monkeypatch, stale, check, status, words):
-    monkeypatch.setattr(build, "check" if check else "write", lambda: stale)
+    monkeypatch.setattr(build, "check" if check else "write", lambda **_: stale)
     result = aurora("build", *["--check"] * check)
     assert (result.exit_code, words in result.output) == (status, True)
 
 
 def test_build_with_a_mistake_in_a_source(monkeypatch):
-    def fail():
+    def fail(**_):
         raise build.BuildError("01_x.py, cell 3")
 
     monkeypatch.setattr(build, "write", fail)
@@ -73,7 +72,7 @@ def test_build_with_a_mistake_in_a_source(monkeypatch):
 def test_lab_starts_jupyterlab_on_this_machine_with_a_token(monkeypatch):
     started = []
     monkeypatch.setenv("PATH", "/usr/bin")
-    monkeypatch.setattr(cli.os, "execv", lambda program, command: started.append(command))
+    monkeypatch.setattr(learner.os, "execv", lambda program, command: started.append(command))
     assert aurora("lab", "--port", "9000", "--no-browser").exit_code == 0
     command = started[0]
     assert command[:3] == [sys.executable, "-m", "jupyterlab"]
@@ -81,16 +80,16 @@ def test_lab_starts_jupyterlab_on_this_machine_with_a_token(monkeypatch):
         "--ServerApp.ip=127.0.0.1",
         "--ServerApp.port=9000",
         "--no-browser",
-        f"--ServerApp.root_dir={cli.HERE}",
+        f"--ServerApp.root_dir={cli.LABS}",
     ):
         assert option in command
     assert not any("token" in option or "password" in option for option in command)
-    assert cli.os.environ["PATH"].startswith(str(Path(sys.executable).parent))
+    assert learner.os.environ["PATH"].startswith(str(Path(sys.executable).parent))
 
 
 def test_root_is_allowed_only_when_one_is_root():
-    assert "--allow-root" not in cli.lab_command(Path(), 1, False, root=False)
-    assert "--allow-root" in cli.lab_command(Path(), 1, False, root=True)
+    assert "--allow-root" not in learner.lab_command(Path(), 1, False, root=False)
+    assert "--allow-root" in learner.lab_command(Path(), 1, False, root=True)
 
 
 def test_installed_notebooks_are_copied_once(monkeypatch, tmp_path):
@@ -99,13 +98,105 @@ def test_installed_notebooks_are_copied_once(monkeypatch, tmp_path):
     work.mkdir()
     for path in ("01_x.ipynb", "solutions/01_x.ipynb"):
         (installed / path).write_text("new")
-    monkeypatch.setattr(cli, "HERE", installed)
+    monkeypatch.setattr(learner, "LABS", installed)
     monkeypatch.setattr(doctor_checks, "in_checkout", lambda: False)
     monkeypatch.chdir(work)
-    folder = cli.notebooks()
+    folder = learner.notebooks()
     assert folder == work / "aurora-labs"
     (folder / "01_x.ipynb").write_text("mine")
     (folder / "solutions/01_x.ipynb").unlink()
-    cli.notebooks()
+    learner.notebooks()
     assert (folder / "01_x.ipynb").read_text() == "mine"
     assert (folder / "solutions/01_x.ipynb").read_text() == "new"
+
+
+# --- aurora list and reset -------------------------------------------------------------------------------------------
+
+SOURCE = """# %% [markdown]
+# # Lab 97: A fixture
+#
+# | 1. One | 4 min | core |
+# | 2. Two | 3 min | optional |
+
+# %% tags=["exercise", "ex-97-1"]
+answer = ...
+
+# %% tags=["solution", "ex-97-1"]
+answer = 42
+
+# %%
+from labs import lab
+
+lab.exercise("97-1").check(answer)
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A labs folder with one lab and its exercise, and progress of its own."""
+    monkeypatch.setenv("AURORA_PROGRESS_DIR", str(tmp_path / "progress"))
+    monkeypatch.setattr(exercises, "_exercises", dict(exercises._exercises))
+    exercises.exercise("97-1", "Answer", minutes=1, hints=["a", "b", "c"])(print)
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "97_fixture.py").write_text(SOURCE)
+    build.write(tmp_path)
+    every = notebooks.every
+    monkeypatch.setattr(notebooks, "every", lambda folder=None: every(tmp_path))
+    monkeypatch.setattr(learner, "LABS", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_list(place):
+    for outcome in ("not yet", "passed"):
+        progress.record("97-1", "check", outcome=outcome)
+        line = aurora("list").output.splitlines()[1]
+        state = "1 of 1" if outcome == "passed" else "0 of 1; not yet: 97-1"
+        assert line.split("  ")[0] == "97_fixture"
+        assert all(words in line for words in ("A fixture", " 4 ", " 3 ", "97-1", state))
+
+
+def test_reset_keeps_what_was_there(place):
+    path = place / "97_fixture.ipynb"
+    made = path.read_text()
+    assert "nothing to do" in aurora("reset", "97").output
+    for text in ("my work", "more work"):
+        path.write_text(text)
+        result = aurora("reset", "97_fixture.ipynb")
+        assert result.exit_code == 0, result.output
+        assert path.read_text() == made
+    kept = sorted((place / "kept").glob("97_fixture-*.ipynb"), key=lambda file: file.stat().st_mtime_ns)
+    assert [file.read_text() for file in kept] == ["my work", "more work"]
+    assert str(kept[-1]) in result.output.replace("\n", "")
+    path.unlink()
+    assert aurora("reset", "97").exit_code == 0
+    assert path.read_text() == made
+
+
+def test_reset_of_the_copy_that_an_installed_package_made(place):
+    copy = place / "aurora-labs" / "97_fixture.ipynb"
+    copy.parent.mkdir()
+    copy.write_text("mine")
+    assert aurora("reset", "97").exit_code == 0
+    assert copy.read_text() == (place / "97_fixture.ipynb").read_text()
+
+
+def test_reset_that_cannot_write_changes_nothing(place, monkeypatch):
+    """As root every folder can be written, so the refusal is made."""
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    path = place / "97_fixture.ipynb"
+    path.write_text("mine")
+    monkeypatch.setattr(learner, "_replace", refuse)
+    result = aurora("reset", "97")
+    assert result.exit_code == 1
+    assert "could not be put back (Permission denied); it is as it was" in result.output
+    assert path.read_text() == "mine"
+
+
+def test_an_unknown_lab_names_the_nearest(place):
+    result = aurora("reset", "97_fixtures")
+    assert (result.exit_code, "did you mean 97_fixture?" in result.output) == (1, True)
+    assert "there are 97_fixture" in aurora("reset", "zzz").output

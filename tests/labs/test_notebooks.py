@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import solkit as sol
-from labs import cli, show
+from labs import show
+from labs.notebooks import LABS
 from labs.zoo import deck3
 from solkit import target
 from solkit.codegen import generate
@@ -19,7 +20,7 @@ def test_runs_to_the_end_and_prints_no_warning(path, tmp_path, monkeypatch):
     monkeypatch.setenv("SOL_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("AURORA_STRICT", "1")
-    source, done = cli.HERE / path, tmp_path / "done.ipynb"
+    source, done = LABS / path, tmp_path / "done.ipynb"
     assert set(papermill.inspect_notebook(str(source))) == {"runs", "seed"}
     options = {"cwd": str(tmp_path), "progress_bar": False, "execution_timeout": 120}
     papermill.execute_notebook(str(source), str(done), {"runs": 2}, **options)
@@ -52,7 +53,7 @@ def test_the_walk_through_the_code_finds_its_lines_on_every_machine(machine, clu
     """The generated code differs a little from machine to machine; what the notebook explains is in all of it."""
     program = generate(clusters, machine)
     names = {"show": show, "source": program.sources[program.kernels[0]]}
-    cells = nbformat.read(cli.HERE / NAME, as_version=4).cells
+    cells = nbformat.read(LABS / NAME, as_version=4).cells
     walk = [cell.source for cell in cells if cell.source.startswith("show.code(source, first=")]
     shown = [eval(call, names).data for call in walk]
     last = ["vf acc[PIXELS][VECTORS]", "acc[p][v] = bias[v]", "vf_axpy(", "sum[v] = vf_add(sum[v]", "vf_store_n("]

@@ -1,0 +1,1 @@
+"""Commands of `aurora`: those for learners, and those for who teaches."""
