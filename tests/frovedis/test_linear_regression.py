@@ -72,8 +72,8 @@ def test_refused():
     X, y, _ = rows()
     with pytest.raises(NotImplementedError, match="Lasso"):
         LinearRegression(positive=True).fit(X, y)
-    with pytest.raises(NotImplementedError, match="'saga'"):
-        Ridge(solver="saga").fit(X, y)
+    with pytest.raises(NotImplementedError, match="lbfgs"):
+        Ridge(solver="lbfgs").fit(X, y)
     with pytest.raises(ValueError, match="penalties do not correspond"):
         Ridge([1.0, 2.0]).fit(X, y)
 

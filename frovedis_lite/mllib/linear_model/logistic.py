@@ -21,6 +21,8 @@ from frovedis_lite.mllib.optim.losses import LOGISTIC
 from frovedis_lite.mllib.optim.newton import newton
 from frovedis_lite.mllib.optim.objectives import Multinomial, OneMargin
 from frovedis_lite.mllib.optim.quasi_newton import Minimum, lbfgs, owlqn
+from frovedis_lite.mllib.optim.sag import LOGISTIC as LOGISTIC_LOSS
+from frovedis_lite.mllib.optim.sag import MULTINOMIAL, Problem, stochastic_average
 
 SOLVERS = ("lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga")
 
@@ -30,14 +32,13 @@ class LogisticRegression(LinearClassifier):
 
         C sum(weight loss) + (1 - l1_ratio) / 2 |w|^2 + l1_ratio |w|_1
 
-    Each step reads the rows of all ranks once. The solvers:
+    The solvers:
 
     - "lbfgs": L-BFGS.
     - "newton-cg": Newton's method by products with the Hessian; "newton-cholesky": by its factors, for few columns.
-    - "sag" and "saga" are for the penalties that scikit-learn has them for, and stop by the same kind of tolerance as
-      the others. Their steps take the gradient over all rows: L-BFGS, and OWL-QN (Andrew and Gao 2007) with an
-      absolute norm. What single rows are worth to one process, they are not to ranks that would have to talk
-      after each. `max_iter` counts steps, each of which is one pass or a few. Nothing in them is random.
+    - "sag" and "saga": stochastic average gradients (`optim.sag`), whose iterations are epochs over the rows, and on
+      several ranks rounds of one on each. They stop where no weight or intercept changes by more than `tol` times the
+      largest in an iteration. Rows that weigh more have shorter steps. The others' steps read all rows once.
     - "liblinear": LIBLINEAR's problem, where the intercept is penalized as the weight of a column that is
       `intercept_scaling`, by Newton's method or OWL-QN. With `dual` the minimum is the same, and so is what is done.
 
@@ -45,7 +46,7 @@ class LogisticRegression(LinearClassifier):
         classes_: [classes].
         coef_: [1 or classes, columns] of X's dtype.
         intercept_: [1 or classes].
-        n_iter_: [1], the steps taken.
+        n_iter_: [1], the steps or epochs taken.
     """
 
     _parameter_constraints = {  # noqa: RUF012
@@ -106,7 +107,7 @@ class LogisticRegression(LinearClassifier):
         """
         self._validate_params()
         l1_ratio, C = self._penalty()
-        check_random_state(self.random_state)
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
         X, y = validated(self, X, y, accept_sparse="csr", order="C")
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
@@ -127,7 +128,7 @@ class LogisticRegression(LinearClassifier):
         table = to_ranks(X, target, weights)
         start = self._start(table.columns, classes)
         scaling = self.intercept_scaling if self.solver == "liblinear" else None
-        options = (self.solver, C, l1_ratio, self.fit_intercept, scaling, self.tol, self.max_iter)
+        options = (self.solver, C, l1_ratio, self.fit_intercept, scaling, self.tol, self.max_iter, seed)
         found = table.session.run(_fit, table.X, table.y, table.weights, classes, start, *options)
         if not found.converged:
             text = f"{self.solver} failed to converge after {found.steps} iteration(s). Increase max_iter or scale X."
@@ -220,8 +221,16 @@ def _fit(
     scaling: float | None,
     tol: float,
     max_iter: int,
+    seed: int,
 ) -> Minimum:
     """The parameters [columns (+ 1), outputs] in one row. The objective is divided by C and the sum of weights."""
+    if solver in ("sag", "saga"):
+        loss, y = (LOGISTIC_LOSS, y) if classes == 2 else (MULTINOMIAL, y.astype(np.float64))
+        strength = 1.0 / (C * comm.allreduce(X.shape[0]))
+        norms = (1 - l1_ratio) * strength, l1_ratio * strength
+        problem = Problem(X, y, weights, loss, intercept, *norms, solver == "saga")
+        start = start.reshape(X.shape[1] + intercept, -1)
+        return stochastic_average(comm, problem, start, tol=tol, max_iter=max_iter, seed=seed)
     total = comm.allreduce(float(X.shape[0] if weights is None else weights.sum()))
     strength = 1.0 / (C * total)
     settings = {"intercept": intercept, "scale": 1.0 / total, "l2": (1 - l1_ratio) * strength}
@@ -240,6 +249,6 @@ def _fit(
         tol *= float(np.max(np.abs(objective(np.zeros_like(start))[1])))
     if l1_ratio > 0:
         return owlqn(objective, start, l1.ravel(), tol, max_iter)
-    if solver in ("lbfgs", "sag", "saga"):
+    if solver == "lbfgs":
         return lbfgs(objective, start, tol, max_iter)
     return newton(objective, start, tol, max_iter, factorize=solver == "newton-cholesky")

@@ -1,11 +1,14 @@
 """Least squares, with and without a squared norm."""
 
+import warnings
 from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
 from scipy import linalg, sparse
 from sklearn.base import MultiOutputMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
@@ -13,6 +16,7 @@ from frovedis_lite.engine.comm import Communicator
 from frovedis_lite.mllib.base import Table, to_ranks, validated
 from frovedis_lite.mllib.linear_model.base import LinearRegressorMixin
 from frovedis_lite.mllib.optim.least_squares import lsqr, means, products, solve_triangle, triangle
+from frovedis_lite.mllib.optim.sag import SQUARED, Problem, stochastic_average
 
 LSQR_TIGHTER = 1e-6  # LSQR's tolerance is of residuals, this many times tighter than that of the factorizations
 
@@ -143,14 +147,17 @@ class Ridge(LeastSquares):
         solver: "cholesky", of the normal equations (and of fewer rows than columns by "svd"); "svd", of triangular
             factors, for columns that nearly depend on each other; "lsqr" and "sparse_cg", which without rounding have
             the same iterates: LSQR runs for both; "auto": "cholesky" for dense rows or up to 1,000 columns, else
-            "sparse_cg". "sag", "saga" and "lbfgs" are refused.
-        tol, max_iter: of LSQR, whose tolerance is a millionth of tol.
+            "sparse_cg"; "sag" and "saga", stochastic average gradients (`optim.sag`), which for dense rows need a
+            centred copy of X, and for sparse ones learn the intercept in their steps. "lbfgs" is refused.
+        tol, max_iter: of LSQR, whose tolerance is a millionth of tol; of "sag" and "saga" the largest change of a
+            coefficient in an epoch, relative to the largest coefficient, and epochs (None: 1,000).
         positive: only False.
-        copy_X, random_state: without effect.
+        random_state: of the rows that "sag" and "saga" draw.
+        copy_X: without effect.
 
     Attributes:
         coef_, intercept_: as `LinearRegression`'s.
-        n_iter_: [targets] of LSQR; 1 where nothing is repeated. solver_: which one it was.
+        n_iter_: [targets] of LSQR, "sag" and "saga"; 1 where nothing is repeated. solver_: which one it was.
     """
 
     _parameter_constraints = {  # noqa: RUF012
@@ -193,20 +200,29 @@ class Ridge(LeastSquares):
             ValueError: the number of alphas is not that of the targets.
         """
         self._validate_params()
-        if self.positive or self.solver in ("sag", "saga", "lbfgs"):
+        if self.positive or self.solver == "lbfgs":
             raise NotImplementedError(
-                f"Ridge here has no positive=True, nor solver={self.solver!r} with it or for itself: use 'auto', "
-                "'cholesky', 'svd', 'lsqr' or 'sparse_cg', or ElasticNet(l1_ratio=0, positive=True)"
+                "Ridge here has neither positive=True nor solver='lbfgs': use 'auto', 'cholesky', 'svd', 'lsqr', "
+                "'sparse_cg', 'sag' or 'saga', or ElasticNet(l1_ratio=0, positive=True)"
             )
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
         table, targets = self._table(X, y, sample_weight)
         alphas = np.atleast_1d(np.asarray(self.alpha, np.float64))
         if alphas.size not in (1, targets):
             text = f"Number of targets and number of penalties do not correspond: {alphas.size} != {targets}"
             raise ValueError(text)
-        options = (self.fit_intercept, np.resize(alphas, targets), self.solver, self.tol, self.max_iter, table.rows)
-        found, offsets, self.n_iter_, self.solver_ = table.session.run(
-            _ridge, table.X, table.y, table.weights, *options
-        )
+        alphas = np.resize(alphas, targets)
+        rows = table.X, table.y, table.weights
+        if self.solver in ("sag", "saga"):
+            options = (self.fit_intercept, alphas, self.solver == "saga", self.tol, self.max_iter or 1000, seed)
+            found, offsets, self.n_iter_, converged = table.session.run(_by_average, *rows, *options)
+            self.solver_ = self.solver
+            if not converged:
+                text = "The max_iter was reached which means the coef_ did not converge"
+                warnings.warn(text, ConvergenceWarning, stacklevel=2)
+        else:
+            options = (self.fit_intercept, alphas, self.solver, self.tol, self.max_iter, table.rows)
+            found, offsets, self.n_iter_, self.solver_ = table.session.run(_ridge, *rows, *options)
         self._set(table, found, offsets)
         return self
 
@@ -243,6 +259,37 @@ def _ridge(
     with np.errstate(divide="ignore", invalid="ignore"):
         shrunk = np.where(s > 1e-15, s / (s**2 + alphas), 0.0)
     return V.T @ (shrunk * (U.T @ factor[:, columns:])), offsets, once, solver
+
+
+def _by_average(
+    comm: Communicator,
+    X: Any,
+    y: np.ndarray,
+    weights: np.ndarray | None,
+    intercept: bool,
+    alphas: np.ndarray,
+    saga: bool,
+    tol: float,
+    max_iter: int,
+    seed: int,
+) -> tuple[np.ndarray, tuple, np.ndarray, bool]:
+    """By stochastic average gradients: [columns, targets], offsets, [targets] epochs, and whether all converged."""
+    offsets = means(comm, X, y, weights, intercept)
+    inside = intercept and sparse.issparse(X)  # centred, the rows would not be sparse
+    if intercept and not inside:
+        X = X - offsets[0].astype(X.dtype)
+    found, steps, converged = np.zeros((X.shape[1] + inside, y.shape[1])), np.zeros(y.shape[1], np.int32), True
+    rows = comm.allreduce(X.shape[0])
+    for t, alpha in enumerate(alphas):
+        target = np.ascontiguousarray(y[:, t] - offsets[1][t])
+        problem = Problem(X, target, weights, SQUARED, inside, alpha / rows, 0.0, saga)
+        start = np.zeros((len(found), 1))
+        made = stochastic_average(comm, problem, start, tol=tol, max_iter=max_iter, seed=seed)
+        found[:, t], steps[t] = made.w, made.steps
+        converged &= made.converged
+    if inside:
+        offsets = np.zeros(X.shape[1]), offsets[1] + found[-1]
+    return found[: X.shape[1]], offsets, steps, converged
 
 
 def _by_cholesky(made: np.ndarray, columns: int, alphas: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from scipy import sparse
 
 from frovedis_lite.engine.comm import Communicator
 from frovedis_lite.mllib.optim.losses import SQUARED, Rows
+from frovedis_lite.mllib.optim.products import product, transposed_product
 
 BLOCK = 1 << 22  # values of X that are scaled at a time for a Hessian
 
@@ -104,7 +105,7 @@ class Multinomial:
         """Value and gradient at w; with `curvature`, `hessian_product` and `hessian` are those at this w from now."""
         W = self._matrix(w)
         if curvature:
-            margins = self.rows.X @ W[:-1] + W[-1]
+            margins = product(self.rows.X, W[:-1]) + W[-1]
             margins = np.exp(margins - margins.max(1, keepdims=True))
             self.probabilities = margins / margins.sum(1, keepdims=True)
         value, gradient = self.rows.softmax(W, self.y, self.weights)
@@ -114,11 +115,11 @@ class Multinomial:
     def hessian_product(self, v: np.ndarray) -> np.ndarray:
         """X^T (D - P P^T) X v."""
         V, P = self._matrix(v), self.probabilities
-        Z = P * (self.rows.X @ V[:-1] + V[-1])
+        Z = P * (product(self.rows.X, V[:-1]) + V[-1])
         Z -= P * Z.sum(1, keepdims=True)
         if self.weights is not None:
             Z *= self.weights[:, None]
-        made = np.vstack([self.rows.X.T @ Z, Z.sum(0)])
+        made = np.vstack([transposed_product(self.rows.X, Z), Z.sum(0)])
         return self.scale * self.comm.allreduce(made).ravel()[: len(v)] + self.penalty * v
 
     def hessian(self) -> np.ndarray:
