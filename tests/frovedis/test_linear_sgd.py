@@ -131,6 +131,7 @@ def test_refused():
 @pytest.mark.parametrize("size", [2, 4])
 def test_ranks_learn(size):
     code = """
+        import numpy as np
         from sklearn.datasets import make_classification
         from frovedis_lite.engine.session import current
         from frovedis_lite.mllib.linear_model import SGDClassifier
@@ -138,6 +139,9 @@ def test_ranks_learn(size):
         X, y = make_classification(500, 8, n_informative=6, random_state=0)
         model = SGDClassifier(loss="log_loss", random_state=0, max_iter=50).fit(X, y)
         score = model.score(X, y)
+        weights = np.arange(500) % 4.0 * (np.arange(500) >= 125)  # of four ranks, one has no sample
+        weighted = SGDClassifier(random_state=0, early_stopping=True).fit(X, y, sample_weight=weights)
+        assert weighted.score(X, y, weights) > score - 0.1
         if current().comm.rank == 0:
             print(score)
     """

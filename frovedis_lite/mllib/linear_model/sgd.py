@@ -114,7 +114,7 @@ class SGDClassifier(LinearClassifier, _StochasticDescent):
 
     A row of weight w takes ceil(w) steps in an epoch, each with the weight w / ceil(w), and is so the same as w equal
     rows. On one rank and with `shuffle` that is exact, and the order of rows does not matter; on several ranks it is so
-    for the rows of each.
+    for the rows of each. With `early_stopping`, the rows held out are drawn by what is in them, equal ones together.
 
     Attributes:
         classes_: [classes]; coef_: [1 or classes, columns]; intercept_: [1 or classes]; n_iter_: epochs; t_: steps.
