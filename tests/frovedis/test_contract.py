@@ -327,6 +327,43 @@ def test_files_and_copies(name, kind, tmp_path):
         model.save(tmp_path / "model")
 
 
+def test_what_files_hold(tmp_path):
+    """Keys that are no strings, names of classes as objects, and what cannot be saved."""
+    X, classes, _ = columns()
+    numbers = np.unique(classes, return_inverse=True)[1]
+    model = LogisticRegression(class_weight={0: 1.0, 1: 2.0, 2: 0.5}).fit(X, numbers)
+    model.save(tmp_path / "model")
+    loaded = LogisticRegression().load(tmp_path / "model")
+    assert loaded.class_weight == {0: 1.0, 1: 2.0, 2: 0.5}
+    np.testing.assert_array_equal(loaded.fit(X, numbers).coef_, model.coef_)
+
+    model = DecisionTreeClassifier().fit(X, classes.astype(object))
+    model.save(tmp_path / "model")
+    loaded = DecisionTreeClassifier().load(tmp_path / "model")
+    assert loaded.predict(X).dtype == model.predict(X).dtype == object
+
+    model.classes_ = np.array([1, "b", None], object)
+    with pytest.raises(TypeError, match="classes_ is an array of objects that are no strings"):
+        model.save(tmp_path / "model")
+    assert DecisionTreeClassifier().load(tmp_path / "model").classes_.tolist() == ["a", "b", "c"]
+
+    search = NearestNeighbors().fit(sparse.csr_matrix(X))
+    search.fit_rows_.indices[0] = 7
+    search.save(tmp_path / "search")
+    with pytest.raises(ValueError, match="is no saved estimator, or is damaged"):
+        NearestNeighbors().load(tmp_path / "search")
+
+
+def test_names_of_columns():
+    """A matrix of ours has none."""
+    X, _, values = columns()
+    model = Ridge().fit(X, values)
+    model.feature_names_in_ = np.array(list("abcdef"), object)  # as after a fit on a table of pandas
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        model.predict(FrovedisRowmajorMatrix(X))
+    assert not hasattr(model.fit(FrovedisRowmajorMatrix(X), values), "feature_names_in_")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_not_finite(name):
     row = TABLE[name]

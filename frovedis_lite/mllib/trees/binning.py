@@ -5,7 +5,9 @@ about as many rows each. Rows are picked by their numbers in the whole data, so 
 ranks.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -65,7 +67,8 @@ def make_bins(comm: Communicator, X: Any, weights: np.ndarray | None = None, mos
     mine = share(columns, comm.rank, comm.size)
     shares = [share(columns, rank, comm.size) for rank in range(comm.size)]
     gathered = comm.alltoall([_dense(sampled[:, a:b]) for a, b in shares])
-    limits = [_limits(values, most) for values in np.concatenate(gathered).T] if mine[1] > mine[0] else []
+    with ThreadPoolExecutor(native.threads()) as pool:  # NumPy sorts without the interpreter's lock
+        limits = list(pool.map(partial(_limits, most=most), np.concatenate(gathered).T)) if mine[1] > mine[0] else []
     limits = [pair for part in comm.allgather(limits) for pair in part]
     if not whole:
         limits = _all_values(comm, counted, limits, most)
