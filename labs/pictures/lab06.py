@@ -7,8 +7,6 @@ an instruction works on 32 of them in a cycle.
 import html
 import math
 
-import ipywidgets
-
 from labs.pictures.lab06_svg import (
     BLUE,
     DONE,
@@ -70,12 +68,7 @@ def registers() -> Controls:
 
     for control in (length, lanes):
         control.observe(limit, "value")
-    widget = Controls(draw_register, {"cycle": cycle, "length": length, "lanes": lanes})
-    play = ipywidgets.Play(min=0, max=LENGTH, interval=400, show_repeat=False)
-    ipywidgets.jslink((play, "value"), (cycle, "value"))
-    ipywidgets.jslink((cycle, "max"), (play, "max"))
-    widget.children = [play, *widget.children]
-    return widget
+    return Controls(draw_register, {"cycle": cycle, "length": length, "lanes": lanes})
 
 
 def draw_register(cycle: int, length: int, lanes: int) -> str:
@@ -101,7 +94,7 @@ def draw_register(cycle: int, length: int, lanes: int) -> str:
         WAITS: "to come",
         UNUSED: "beyond the vector length",
     }
-    return page(svg(680, 182, text, *rows, places(kinds, 17, 18)), legend(680, names), paragraph(text))
+    return page(svg(680, 182, text, *rows, places(kinds, 17, 18)), legend(720, names), paragraph(text))
 
 
 # --- a loop in strips ------------------------------------------------------------------------------------------------
@@ -136,7 +129,7 @@ def draw_strips(n: int, length: int) -> str:
     chart = Chart(60, 150, 560, 120, (1100, 100))
     parts += [
         chart.axes(range(0, 1101, 100), (0, 50, 100), "elements n", "places used, by n", " %"),
-        chart.line([(i, 100 * fill(i, length)) for i in range(1, 1101)], f'stroke="{BLUE}" stroke-width="1.5"'),
+        chart.line([(i, 100 * fill(i, length)) for i in range(1, 1101)], f'stroke="{BLUE}" stroke-width="2"'),
         chart.mark(n, 100 * fill(n, length), f"{fill(n, length):.1%}"),
     ]
     return page(svg(680, 310, text, *parts), paragraph(text))

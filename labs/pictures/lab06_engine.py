@@ -111,7 +111,7 @@ WORDS = {
     "lvl": "the vector length becomes {0}",
     "mins.l": "{0} becomes the smaller of {1} and {2}",
     "or": "{0} becomes {2}",
-    "vfmad.s": "{0} becomes {1} + {2} x {3}, element by element",
+    "vfmad.s": "{0} becomes {1} + {2} x {3}, in each place",
     "vldu": "loads {0}: floats {1} bytes apart, the first at {2}",
     "vstu": "stores {0}: floats {1} bytes apart, the first to {2}",
 }
@@ -264,8 +264,8 @@ CODE = f"{CELL}; font-family: var(--jp-code-font-family, monospace); white-space
 
 
 def _listing(code: list[Row], state: State, end: State) -> str:
-    names = ("", "machine code", "what it does", "elements, trip by trip")
-    head = "".join(f'<th scope="col" style="{CELL}">{name or "done last"}</th>' for name in names)
+    names = ("now", "machine code", "what it does", "elements, by trip")
+    head = "".join(f'<th scope="col" style="{CELL}">{name}</th>' for name in names)
     body = []
     for number, row in enumerate(code):
         now = number == state.row
@@ -284,7 +284,7 @@ def _listing(code: list[Row], state: State, end: State) -> str:
 def _label(row: Row, code: list[Row]) -> str:
     """What a label stands for: the entry, or the place that a later line jumps back to."""
     if row is code[0]:
-        return "%s0 is n, %s1 is s, %s2 and %s3 are the addresses of x and y"
+        return "n is in %s0, s in %s1; x begins at %s2, y at %s3"
     back = any(row.text[:-1] in later.operands for later in code[code.index(row) :])
     return "here begins the loop" if back else ""
 

@@ -6,6 +6,7 @@ it is.
 
 import ctypes
 import functools
+import itertools
 import tempfile
 import threading
 import time
@@ -132,6 +133,20 @@ def _rate(work: Callable[[int], None], threads: int, attempts: int) -> float:
         return max(sum(pool.map(part, range(threads))) for _ in range(attempts))
 
 
+def best(functions: dict[str, Callable[[], object]], runs: int, rounds: int = 3) -> dict[str, float]:
+    """Seconds of the fastest call of each function, by name. They take turns in blocks of `runs` calls, and the first
+    call of a block does not count."""
+    found = dict.fromkeys(functions, float("inf"))
+    for _, (name, function) in itertools.product(range(rounds), functions.items()):
+        time.sleep(0.05)  # threads of the one before stop spinning
+        function()
+        for _ in range(runs):
+            begin = time.perf_counter()
+            function()
+            found[name] = min(found[name], time.perf_counter() - begin)
+    return found
+
+
 def strides(each: Sequence[int], megabytes: int = 64, seed: int = 0) -> dict[str, float]:
     """Nanoseconds that one thread takes for each float it reads from a large array: by stride, in floats, and last for
     places in no order."""
@@ -156,13 +171,13 @@ def lengths(each: Sequence[int], calls: int = 200) -> dict[int, float]:
     found = {}
     for n in each:
         a, b, c = (np.ones(n, np.float32) for _ in range(3))
-        best = float("inf")
+        shortest = float("inf")
         for _ in range(2 * ATTEMPTS):
             begin = time.perf_counter()
             for _ in range(calls):
                 np.add(a, b, out=c)
-            best = min(best, time.perf_counter() - begin)
-        found[n] = 1e9 * best / calls
+            shortest = min(shortest, time.perf_counter() - begin)
+        found[n] = 1e9 * shortest / calls
     return found
 
 

@@ -39,14 +39,14 @@ class Controls(ipywidgets.VBox):
 
 def slider(description: str, value: int, least: int, most: int) -> ipywidgets.IntSlider:
     """A slider with its name before it, as wide as the names of these labs are."""
-    wide = {"width": "min(34em, 100%)"}
+    wide = {"width": "min(44em, 100%)"}
     style = {"description_width": "11em"}
     return ipywidgets.IntSlider(value, least, most, description=description, layout=wide, style=style)
 
 
 def menu(description: str, options: dict | Sequence, value: object) -> ipywidgets.Dropdown:
     """A menu with its name before it."""
-    wide = {"width": "min(34em, 100%)"}
+    wide = {"width": "min(44em, 100%)"}
     style = {"description_width": "11em"}
     return ipywidgets.Dropdown(options=options, value=value, description=description, layout=wide, style=style)
 

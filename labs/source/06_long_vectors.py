@@ -28,7 +28,7 @@
 # measured here is measured on your machine, what is known of the Vector Engine is **published** by NEC, and what is
 # only calculated is called **modelled**.
 #
-# | section | time | |
+# | section | time | kind |
 # |:---|:---|:---|
 # | 1. One loop, three kinds of processor | 3 min | core |
 # | 2. Inside a vector instruction | 3 min | core |
@@ -93,7 +93,8 @@ for name, places in lab06.MACHINES.items():
 lab06.registers()
 
 # %% [markdown]
-# **Move the cycle** from 0 to 8, or press the triangle: one row for each cycle. (If you see no sliders, your viewer
+# **Move the cycle** from 0 to 8: one row for each cycle. A slider also moves with the arrow keys, and takes a number
+# that you type in place of its own. (If you see no sliders, your viewer
 # cannot show them. Use `lab06.draw_register(cycle=4, length=169, lanes=32)` with `IPython.display.HTML` instead.)
 #
 # **Set the vector length to 169.** The instruction ends after 6 cycles: a shorter vector takes less time. What the
@@ -114,7 +115,7 @@ lab06.registers()
 lab06.strip_mining()
 
 # %% [markdown]
-# **Look at the saw teeth.** Just behind each multiple of the length a new trip begins, for a single element. **Drag n
+# **Look at the saw teeth.** Just behind each multiple of the length a new trip begins, for a single element. **Take n
 # from 256 to 257**: the use of the places falls to one half. With 16 places (choose AVX-512) the teeth are small, and
 # gone beyond a few hundred elements. A long register wants long loops, or loops that fit.
 #
@@ -122,8 +123,8 @@ lab06.strip_mining()
 # its vector length to what is left, and you have seen that its instruction then ends earlier.
 #
 # So is a short vector for free? No, because of the start. An instruction is fetched, reads its first operands, and
-# sends them through a pipe of several stages before the first result comes out. Roger Hockney put this in a law in the
-# 1970s that still holds: n elements take *start + n / rate*, so the speed is
+# sends them through a pipe of several stages before the first result comes out. Roger Hockney made a law of this, when
+# vector computers were young: n elements take *start + n / rate*, so the speed is
 #
 # $$ r(n) = r_\infty \frac{n}{n + n_{1/2}}, \qquad n_{1/2} = \text{start} \times \text{rate} $$
 #
@@ -133,8 +134,8 @@ lab06.strip_mining()
 lab06.start_up()
 
 # %% [markdown]
-# The curves are **modelled**, and the start-up is yours to choose: NEC has not published one number for it. A real
-# machine starts one instruction while another is still running, which hides a part of it.
+# The curves are **modelled**, and the start-up is yours to choose: we have no published number for it. A real machine
+# starts one instruction while another is still running, which hides a part of it.
 #
 # **Look at the two curves.** With the same start-up, the machine with 32 lanes needs eight times longer vectors than
 # the one with 4 to reach half of its speed. Not because it is slow, but because it is fast: the work is over before
@@ -242,7 +243,7 @@ best_axis((1000, 13, 13), 256)
 
 # %% tags=["solution", "ex-06-2"]
 def best_axis(shape, length):
-    def fill(axis):  # share of the register places that are used: the fuller they are, the fewer instructions
+    def fill(axis):  # the fuller the registers, the fewer instructions
         n = shape[axis]
         return n / (length * math.ceil(n / length))
 
@@ -282,19 +283,20 @@ if threads:
 
 here = lab06_measure.peak(torch.get_num_threads(), megabytes)
 for machine in (here, lab06_figures.VE_10B):
-    print(f"{machine.name:30} {machine.gflops:6.0f} GFLOP/s {machine.gbytes:6.0f} GB/s {machine.ridge:6.1f} FLOP/byte")
+    limits = f"{machine.gflops:6.0f} GFLOP/s {machine.gbytes:6.0f} GB/s"
+    print(f"{machine.name:30} {limits} {machine.ridge:6.1f} FLOP/byte")
 
 # %% [markdown]
 # **Look at the last column**: the intensity at which both limits meet, called the *ridge*. The Vector Engine can do
 # 3.5 FLOP for each byte that its memory brings. That is little for so fast a machine: its memory is the fast part.
 #
-# Now four kernels. Each has its FLOP and its bytes, counted by hand: what is read once and what is written once.
+# Now four kernels. Each has its FLOP and its bytes, counted by hand: what has to be read, and what has to be written,
+# once. The best of a few calls counts, as it did for the roofs.
 
 # %%
 import scipy.sparse
 
 import solkit as sol
-from labs import show
 from labs.zoo import deck3
 
 many = megabytes << 18
@@ -304,7 +306,8 @@ random = np.random.default_rng(seed)
 size, each = 200_000, 16  # a sparse matrix of 16 numbers in each row, anywhere
 places = random.integers(size, size=size * each, dtype=np.int32)
 begins = np.arange(0, size * each + 1, each, dtype=np.int32)
-sparse = scipy.sparse.csr_matrix((np.ones(size * each, np.float32), places, begins), shape=(size, size))
+values = np.ones(size * each, np.float32)
+sparse = scipy.sparse.csr_matrix((values, places, begins), shape=(size, size))
 vector = np.ones(size, np.float32)
 
 image = torch.randn(1, 512, 13, 13)
@@ -312,23 +315,25 @@ fused = sol.optimize(deck3(), image)  # the fused kernel of lab 01
 
 square = torch.randn(1024, 1024)
 
+numbers_of_conv = 512 * 169 + 512 * 1000 + 2000  # input, weights, bias and result
 kernels = {  # FLOP, bytes, the call
     "ReLU": (many, 8 * many, lambda: torch.clamp_min(numbers, 0, out=room)),
-    "sparse matrix x vector": (2 * size * each, 8 * size * each + 12 * size, lambda: sparse @ vector),
-    "Conv + ReLU + pool": (2 * 512 * 1000 * 169, 4 * (512 * 169 + 512 * 1000 + 2000), lambda: fused(image)),
+    "sparse matrix x vector": (2 * sparse.nnz, 8 * sparse.nnz + 12 * size, lambda: sparse @ vector),
+    "Conv + ReLU + pool": (2 * 512 * 1000 * 169, 4 * numbers_of_conv, lambda: fused(image)),
     "matrix product": (2 * 1024**3, 3 * 4 * 1024**2, lambda: square @ square),
 }
-milliseconds = show.times({name: call for name, (_, _, call) in kernels.items()}, runs)
-points = [
-    lab06_figures.Point(name, flop / moved, flop / milliseconds[name] / 1e6)
-    for name, (flop, moved, _) in kernels.items()
-]
+seconds = lab06_measure.best({name: call for name, (_, _, call) in kernels.items()}, runs)
+points = []
+for name, (flop, moved, _) in kernels.items():
+    points.append(lab06_figures.Point(name, flop / moved, flop / seconds[name] / 1e9))
 lab06_figures.roofline(here, points)
 
 # %% [markdown]
 # **Look at the two roofs.** Each rises where memory is the limit and is flat where arithmetic is. A kernel stands at
 # its intensity, and cannot stand above its roof. The lines and squares of the Vector Engine are **modelled** from the
-# published figures; nothing was run there. The dots are yours.
+# published figures; nothing was run there. The dots are yours. (Are all of them far below your roof? Then
+# other programs want the processor: the roofs are measured in short moments, the kernels take longer. Close what you
+# can, and run the cell again.)
 #
 # **Look at the left half.** ReLU and the sparse product are limited by memory on both machines, and there a Vector
 # Engine is ahead by the ratio of the memories, not of the arithmetic. It is what such machines are built for. (The
@@ -357,7 +362,7 @@ attainable(1, 4300, 1220)
 
 # %% tags=["solution", "ex-06-3"]
 def attainable(intensity, peak, bandwidth):
-    return min(peak, intensity * bandwidth)  # the two limits: what is computed, what arrives; the lower one counts
+    return min(peak, intensity * bandwidth)  # what arithmetic allows, what memory allows
 
 
 attainable(1, 4300, 1220)
@@ -377,8 +382,9 @@ ex.check(attainable)
 
 # %% tags=["solution", "ex-06-3"]
 for point in points:
-    found = [attainable(point.intensity, machine.gflops, machine.gbytes) for machine in (here, lab06_figures.VE_10B)]
-    print(f"{point.name:24} {point.intensity:7.2f} FLOP/byte: {found[0]:5.0f} GFLOP/s here, {found[1]:5.0f} on a VE")
+    ours = attainable(point.intensity, here.gflops, here.gbytes)
+    theirs = attainable(point.intensity, 4300, 1220)
+    print(f"{point.name:24}{point.intensity:7.2f} FLOP/byte: {ours:5.0f} GFLOP/s, {theirs:5.0f} there")
 
 # %% [markdown]
 # ## 9. Read the code of a Vector Engine
@@ -388,6 +394,7 @@ for point in points:
 # `vf_axpy(s, a, b)` is `s * a + b`.
 
 # %%
+from labs import show
 from labs.pictures import lab06_engine
 
 show.code(lab06_engine.AXPY.strip())
@@ -401,7 +408,7 @@ lab06_engine.stepper()
 
 # %% [markdown]
 # Names with `%s` are scalar registers, and hold one number each. Names with `%v` are vector registers. The first
-# operand of an instruction is where its result goes.
+# operand of most instructions is where the result goes. The triangle marks what was carried out last.
 #
 # **Follow one trip**, from the label in the middle on:
 #
@@ -410,7 +417,7 @@ lab06_engine.stepper()
 # - `vfmad.s` is all of the arithmetic: 256 multiplications and additions.
 # - `vstu` stores the result. Then four `lea` move on by 256 elements, which are 1024 bytes, and `brlt.l` jumps back.
 #
-# **Step into the third trip.** The vector length is 88 for loads and for the store, so nothing behind the end of an
+# **Step through the third trip.** The vector length is 88 for loads and for the store, so nothing behind the end of an
 # array is touched. `vf_axpy` always works on all 256 places, and what it computes in the others is thrown away. That is
 # simple; it is not the fastest: with a vector length of 88 it would take 3 cycles on 32 lanes, not 8.
 #
@@ -455,7 +462,7 @@ ex.check(trip)
 # ex.solution()
 
 # %% [markdown] tags=["solution", "ex-06-4"]
-# That is 2048 FLOP for 1040 bytes, about 2 FLOP per byte, where AXPY has 1 for 6 (it stores, too). With more rows it
+# That is 2048 FLOP for 1040 bytes, about 2 FLOP per byte, where AXPY has 2 FLOP for 12 bytes. With more rows it
 # grows further: solkit takes 7 rows and 4 vectors at a time, 28 registers of sums out of 64.
 
 # %% [markdown]
@@ -551,9 +558,9 @@ lab06_figures.time_by_stride(ns)
 # %% [markdown]
 # **Look at the second line of the labels.** Memory is read in *cache lines*, of 64 bytes on most machines (128 on
 # some). With stride 2 half of each line is read for nothing, with stride 16 all but one number of it. From there on
-# every number has a line of its own, and the stride hardly matters, until other things come in: a stride of 1024
-# floats has each number in another page of memory. In no order it is worse: the processor cannot guess what will be
-# wanted next, and has to wait.
+# every number has a line of its own. What more it costs depends on how well the processor guesses which line is wanted
+# next: it is best at lines that follow each other, as with stride 16, and with 32 it may fetch lines in vain. In no
+# order there is nothing to guess, and it has to wait.
 #
 # **On the Vector Engine** (published, not measured here) a line of the last cache has 128 bytes, 32 floats, so a long
 # stride wastes twice as much. Against that stand a cache of 16 MB that brings 3 TB/s to the cores, memory at 1.22 TB/s,
@@ -572,7 +579,7 @@ lab06_figures.time_by_stride(ns)
 #   part.
 # - The machine code is a dozen lines, and can be read.
 #
-# **What was modelled.** Start-up times are not published as one number, and a real core overlaps loads, arithmetic and
+# **What was modelled.** The start-up is a number of your choice, and a real core overlaps loads, arithmetic and
 # starts; the pictures of sections 2 and 3 show one instruction at a time. The Vector Engine's roofline is NEC's data
 # sheet, not a measurement.
 #
