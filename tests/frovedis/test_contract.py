@@ -92,7 +92,7 @@ TABLE = {
     "GaussianNB": Row(GaussianNB, "classes", sparse=False, whole_weights=False),  # its epsilon_ is of X alone
     "GradientBoostingClassifier": Row(lambda: GradientBoostingClassifier(n_estimators=5, random_state=0), "classes"),
     "GradientBoostingRegressor": Row(lambda: GradientBoostingRegressor(n_estimators=5, random_state=0), "values"),
-    "KMeans": Row(lambda: KMeans(3, random_state=0), None, whole_weights=False),
+    "KMeans": Row(lambda: KMeans(3, random_state=0), None),
     "KNeighborsClassifier": Row(KNeighborsClassifier, "classes", weights=False),
     "KNeighborsRegressor": Row(KNeighborsRegressor, "values", weights=False),
     "Lasso": Row(lambda: Lasso(alpha=0.05, tol=1e-8), "values"),
@@ -100,17 +100,15 @@ TABLE = {
     "LinearSVC": Row(lambda: LinearSVC(tol=1e-7), "classes"),
     "LinearSVR": Row(lambda: LinearSVR(loss="squared_epsilon_insensitive", tol=1e-7), "values"),
     "LogisticRegression": Row(lambda: LogisticRegression(tol=1e-8, max_iter=1000), "classes"),
-    "MiniBatchKMeans": Row(lambda: MiniBatchKMeans(3, random_state=0, n_init=3), None, whole_weights=False),
+    "MiniBatchKMeans": Row(lambda: MiniBatchKMeans(3, random_state=0, n_init=3), None),
     "MultinomialNB": Row(MultinomialNB, "classes"),
     "NearestNeighbors": Row(NearestNeighbors, None, weights=False),
     "PCA": Row(lambda: PCA(2, svd_solver="covariance_eigh"), None, weights=False),
     "RandomForestClassifier": Row(lambda: RandomForestClassifier(5, random_state=0), "classes", nan=True),
     "RandomForestRegressor": Row(lambda: RandomForestRegressor(5, random_state=0), "values", nan=True),
     "Ridge": Row(Ridge, "values"),
-    "SGDClassifier": Row(
-        lambda: SGDClassifier(random_state=0), "classes", same=False, whole_weights=False, quality=0.25
-    ),
-    "SGDRegressor": Row(lambda: SGDRegressor(random_state=0), "values", same=False, whole_weights=False, quality=0.1),
+    "SGDClassifier": Row(lambda: SGDClassifier(random_state=0), "classes", same=False, quality=0.25),
+    "SGDRegressor": Row(lambda: SGDRegressor(random_state=0), "values", same=False, quality=0.1),
     "StandardScaler": Row(lambda: StandardScaler(with_mean=False), None, nan=True),
     "TruncatedSVD": Row(lambda: TruncatedSVD(2, algorithm="arpack", random_state=0), None, weights=False),
 }
