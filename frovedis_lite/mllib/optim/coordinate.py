@@ -1,12 +1,14 @@
 """Coordinate descent for least squares with an absolute norm, on the Gram matrix of the columns that matter."""
 
 import ctypes
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from frovedis_lite.engine.comm import Communicator
+from frovedis_lite.engine.progress import progress
 from frovedis_lite.mllib.optim.least_squares import means, products
 from frovedis_lite.native import address, library, threads
 
@@ -88,16 +90,21 @@ def elastic_net(
     whole = products(comm, X, y, weights, offsets) if columns <= WHOLE else None
     made = start.astype(np.float64)
     gaps, sweeps, converged = np.zeros(targets), np.zeros(targets, np.int64), True
-    for t in range(targets):
-        if whole is not None:
-            gram, q = whole[:columns, :columns], whole[:columns, columns + t]
-            problem = _Quadratic(gram, q, float(whole[columns + t, columns + t]), penalty)
-            made[:, t], gaps[t], sweeps[t], done = problem.solve(made[:, t], tol, max_iter, random)
-        else:
-            local = offsets[0], offsets[1][t : t + 1]
-            args = (comm, X, y[:, t : t + 1], weights, local, penalty, made[:, t], tol, max_iter, random)
-            made[:, t], gaps[t], sweeps[t], done = _by_working_set(*args)
-        converged &= done
+    with progress("coordinate descent", total=max_iter * targets) as shown:
+        for t in range(targets):
+
+            def so_far(done: int, before: int = t * max_iter) -> None:
+                shown(before + done)
+
+            if whole is not None:
+                gram, q = whole[:columns, :columns], whole[:columns, columns + t]
+                problem = _Quadratic(gram, q, float(whole[columns + t, columns + t]), penalty)
+                made[:, t], gaps[t], sweeps[t], done = problem.solve(made[:, t], tol, max_iter, random, so_far)
+            else:
+                local = offsets[0], offsets[1][t : t + 1]
+                args = (comm, X, y[:, t : t + 1], weights, local, penalty, made[:, t], tol, max_iter, random, so_far)
+                made[:, t], gaps[t], sweeps[t], done = _by_working_set(*args)
+            converged &= done
     return Path(made, offsets, gaps / rows, sweeps, converged)
 
 
@@ -114,7 +121,12 @@ class _Quadratic:
         return self.penalty.gap(w, pull, squares, self.squares - w @ self.q)
 
     def solve(
-        self, w: np.ndarray, tol: float, max_iter: int, random: np.random.Generator | None
+        self,
+        w: np.ndarray,
+        tol: float,
+        max_iter: int,
+        random: np.random.Generator | None,
+        shown: Callable[[int], None],
     ) -> tuple[np.ndarray, float, int, bool]:
         """Coefficients, gap, sweeps, and whether the gap is at most tol * squares."""
         w, sweeps = w.copy(), 0
@@ -123,6 +135,7 @@ class _Quadratic:
         while sweeps < max_iter:
             most = min(1 if random is not None else SWEEPS, max_iter - sweeps)
             sweeps += self._sweep(w, product, random, settled, most)
+            shown(sweeps)
             gap = self.gap(w, product)
             if gap <= enough:
                 return w, gap, sweeps, True
@@ -160,6 +173,7 @@ def _by_working_set(
     tol: float,
     max_iter: int,
     random: np.random.Generator | None,
+    shown: Callable[[int], None],
 ) -> tuple[np.ndarray, float, int, bool]:
     """One target of many columns."""
     target = y[:, 0] - offsets[1][0]
@@ -183,5 +197,9 @@ def _by_working_set(
         part = columns[:, chosen]
         whole = products(comm, part.tocsr() if sparse.issparse(part) else part, y, weights, local)
         problem = _Quadratic(whole[:-1, :-1], whole[:-1, -1], squares, penalty)
-        w[chosen], _, made, _ = problem.solve(w[chosen], 0.3 * tol, max_iter - sweeps, random)
+
+        def so_far(done: int, before: int = sweeps) -> None:
+            shown(before + done)
+
+        w[chosen], _, made, _ = problem.solve(w[chosen], 0.3 * tol, max_iter - sweeps, random, so_far)
         sweeps, size = sweeps + made, 2 * size

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from frovedis_lite.engine.comm import Communicator
+from frovedis_lite.engine.progress import progress
 from frovedis_lite.mllib.optim.losses import Rows
 from frovedis_lite.mllib.optim.quasi_newton import Minimum
 from frovedis_lite.native import address, library
@@ -49,24 +50,26 @@ def dual_descent(
     w, a = np.zeros(columns + 1), np.zeros(count)
     random = np.random.default_rng((seed, comm.rank))
     epoch = getattr(library("dual"), f"dual_epoch_{rows.name}")
-    for sweep in range(1, max_iter + 1):
-        moved, order = w.copy(), random.permutation(count)
-        arrays = [address(v, np.float64) for v in (y, most, norms)]
-        epoch(
-            *(ctypes.c_int64(count), ctypes.c_int64(columns), *rows.matrix, ctypes.c_double(bias), *arrays),
-            address(order, np.int64),
-            *(ctypes.c_double(epsilon or 0.0), ctypes.c_int(epsilon is not None), ctypes.c_double(comm.size)),
-            *(address(moved, np.float64), address(a, np.float64), ctypes.c_int(1)),
-        )
-        w = w + comm.allreduce((moved - w) / comm.size)
-        if sweep % LOOKS == 0 or sweep == max_iter:
-            margins = X @ w[:-1] + bias * w[-1]
-            if epsilon is None:
-                losses, gains = np.maximum(1 - y * margins, 0), y * a
-            else:
-                losses, gains = np.maximum(np.abs(y - margins) - epsilon, 0), y * a - epsilon * np.abs(a)
-            sums = comm.allreduce(np.array([most @ losses, gains.sum()]))
-            primal, dual = 0.5 * w @ w + sums[0], sums[1] - 0.5 * w @ w
-            if primal - dual <= tol * abs(primal):
-                return Minimum(w, sweep, True)
+    with progress("dual coordinate descent", total=max_iter) as shown:
+        for sweep in range(1, max_iter + 1):
+            shown(sweep - 1)
+            moved, order = w.copy(), random.permutation(count)
+            arrays = [address(v, np.float64) for v in (y, most, norms)]
+            epoch(
+                *(ctypes.c_int64(count), ctypes.c_int64(columns), *rows.matrix, ctypes.c_double(bias), *arrays),
+                address(order, np.int64),
+                *(ctypes.c_double(epsilon or 0.0), ctypes.c_int(epsilon is not None), ctypes.c_double(comm.size)),
+                *(address(moved, np.float64), address(a, np.float64), ctypes.c_int(1)),
+            )
+            w = w + comm.allreduce((moved - w) / comm.size)
+            if sweep % LOOKS == 0 or sweep == max_iter:
+                margins = X @ w[:-1] + bias * w[-1]
+                if epsilon is None:
+                    losses, gains = np.maximum(1 - y * margins, 0), y * a
+                else:
+                    losses, gains = np.maximum(np.abs(y - margins) - epsilon, 0), y * a - epsilon * np.abs(a)
+                sums = comm.allreduce(np.array([most @ losses, gains.sum()]))
+                primal, dual = 0.5 * w @ w + sums[0], sums[1] - 0.5 * w @ w
+                if primal - dual <= tol * abs(primal):
+                    return Minimum(w, sweep, True)
     return Minimum(w, max_iter, False)

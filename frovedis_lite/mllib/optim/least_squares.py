@@ -7,6 +7,8 @@ import numpy as np
 from scipy import linalg, sparse
 
 from frovedis_lite.engine.comm import Communicator
+from frovedis_lite.engine.progress import progress
+from frovedis_lite.mllib.optim.products import product, transposed_product
 
 BLOCK = 1 << 20  # values of X that are copied at a time
 
@@ -91,11 +93,11 @@ def lsqr(
     roots = np.ones(X.shape[0]) if weights is None else np.sqrt(weights)
 
     def forward(v: np.ndarray) -> np.ndarray:
-        return roots * (X @ v - offsets[0] @ v)
+        return roots * (product(X, v) - offsets[0] @ v)
 
     def backward(u: np.ndarray) -> np.ndarray:
         scaled = roots * u
-        made = comm.allreduce(np.append(X.T @ scaled, scaled.sum()).astype(np.float64))
+        made = comm.allreduce(np.append(transposed_product(X, scaled), scaled.sum()))
         return made[:-1] - offsets[0] * made[-1]
 
     def norm(u: np.ndarray) -> float:
@@ -113,28 +115,30 @@ def lsqr(
         return w, 0
     v /= alpha
     direction, phi, rho, frobenius, step = v.copy(), beta, alpha, 0.0, 0
-    while step < max_iter:
-        step += 1
-        u = forward(v) - alpha * u
-        beta = norm(u)
-        if beta > 0:
-            u /= beta
-        frobenius += alpha**2 + beta**2 + damp**2
-        v = backward(u) - beta * v
-        alpha = float(np.linalg.norm(v))
-        if alpha > 0:
-            v /= alpha
-        damped = float(np.hypot(rho, damp))  # a rotation takes the damping away, a second one beta
-        phi *= rho / damped
-        length = float(np.hypot(damped, beta))
-        cosine, sine = damped / length, beta / length
-        theta, rho = sine * alpha, -cosine * alpha
-        ahead, phi = cosine * phi, sine * phi
-        w += ahead / length * direction
-        direction = v - theta / length * direction
-        normal = abs(phi * alpha * cosine)  # |X^T r|
-        if normal <= tol * np.sqrt(frobenius) * max(abs(phi), tol * size) or abs(phi) <= tol * size:
-            break
+    with progress("LSQR", total=max_iter) as shown:
+        while step < max_iter:
+            shown(step)
+            step += 1
+            u = forward(v) - alpha * u
+            beta = norm(u)
+            if beta > 0:
+                u /= beta
+            frobenius += alpha**2 + beta**2 + damp**2
+            v = backward(u) - beta * v
+            alpha = float(np.linalg.norm(v))
+            if alpha > 0:
+                v /= alpha
+            damped = float(np.hypot(rho, damp))  # a rotation takes the damping away, a second one beta
+            phi *= rho / damped
+            length = float(np.hypot(damped, beta))
+            cosine, sine = damped / length, beta / length
+            theta, rho = sine * alpha, -cosine * alpha
+            ahead, phi = cosine * phi, sine * phi
+            w += ahead / length * direction
+            direction = v - theta / length * direction
+            normal = abs(phi * alpha * cosine)  # |X^T r|
+            if normal <= tol * np.sqrt(frobenius) * max(abs(phi), tol * size) or abs(phi) <= tol * size:
+                break
     return w, step
 
 

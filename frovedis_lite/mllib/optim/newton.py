@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from scipy import linalg
 
+from frovedis_lite.engine.progress import progress
 from frovedis_lite.mllib.optim.quasi_newton import Minimum
 
 MOST_PRODUCTS = 200  # with the Hessian, for one step
@@ -22,26 +23,28 @@ def newton(objective: Any, w: np.ndarray, tol: float, max_iter: int, factorize: 
     """
     w = w.astype(np.float64)
     value, gradient = objective(w, curvature=True)
-    for step in range(max_iter):
-        if np.max(np.abs(gradient), initial=0) <= tol:
-            return Minimum(w, step, True)
-        direction = _factorized(objective.hessian(), gradient) if factorize else _conjugate(objective, gradient)
-        slope = float(gradient @ direction)
-        if not slope < 0:
-            direction, slope = -gradient, -float(gradient @ gradient)
-        length = 1.0
-        noise = 16 * np.finfo(float).eps * abs(value)
-        for _ in range(40):
-            new = w + length * direction
-            new_value, new_gradient = objective(new, curvature=True)
-            # Near the minimum values are rounded alike; there a smaller gradient is what counts.
-            close = abs(new_value - value) <= noise and np.abs(new_gradient).sum() < np.abs(gradient).sum()
-            if new_value <= value + 1e-4 * length * slope or close:
-                break
-            length *= 0.5
-        else:
-            return Minimum(w, step, True)
-        w, value, gradient = new, new_value, new_gradient
+    with progress("Newton's method", total=max_iter) as shown:
+        for step in range(max_iter):
+            shown(step)
+            if np.max(np.abs(gradient), initial=0) <= tol:
+                return Minimum(w, step, True)
+            direction = _factorized(objective.hessian(), gradient) if factorize else _conjugate(objective, gradient)
+            slope = float(gradient @ direction)
+            if not slope < 0:
+                direction, slope = -gradient, -float(gradient @ gradient)
+            length = 1.0
+            noise = 16 * np.finfo(float).eps * abs(value)
+            for _ in range(40):
+                new = w + length * direction
+                new_value, new_gradient = objective(new, curvature=True)
+                # Near the minimum values are rounded alike; there a smaller gradient is what counts.
+                close = abs(new_value - value) <= noise and np.abs(new_gradient).sum() < np.abs(gradient).sum()
+                if new_value <= value + 1e-4 * length * slope or close:
+                    break
+                length *= 0.5
+            else:
+                return Minimum(w, step, True)
+            w, value, gradient = new, new_value, new_gradient
     return Minimum(w, max_iter, bool(np.max(np.abs(gradient), initial=0) <= tol))
 
 
