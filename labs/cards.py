@@ -14,6 +14,7 @@ LOOK = {
     "solution": ("=", "var(--jp-info-color1, #0277bd)"),
 }
 INK = "color: var(--jp-content-font-color1, inherit); background: var(--jp-layout-color1, transparent)"
+CODE = "font-family: var(--jp-code-font-family, monospace)"
 LEFT = "text-align: left; overflow-wrap: anywhere"
 
 
@@ -54,7 +55,9 @@ class Card:
         if self.values:
             parts.append(_side_by_side(self.values))
         if self.code:
-            parts.append(f'<pre style="margin: 4px 0; {INK}; white-space: pre-wrap">{html.escape(self.code)}</pre>')
+            parts.append(
+                f'<pre style="margin: 4px 0; {INK}; {CODE}; white-space: pre-wrap">{html.escape(self.code)}</pre>'
+            )
         parts += [f'<p style="margin: 4px 0"><small>{html.escape(note)}</small></p>' for note in self.notes]
         return (
             f'<div role="status" style="border-left: 4px solid {color}; padding: 4px 12px; {INK}">'
@@ -68,7 +71,7 @@ def _side_by_side(values: Sequence[tuple[str, str]]) -> str:
     cells = "".join(
         f'<dt style="float: none; width: auto; margin: 0; font-weight: bold">{html.escape(label)}</dt>'
         f'<dd style="margin: 0; min-width: 0; overflow-wrap: anywhere; white-space: pre-wrap; '
-        f'font-family: var(--jp-code-font-family, monospace)">{html.escape(value)}</dd>'
+        f'{CODE}">{html.escape(value)}</dd>'
         for label, value in values
     )
     style = "display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 2px 12px; margin: 4px 0"

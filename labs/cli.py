@@ -17,6 +17,17 @@ def aurora() -> None:
     """A hands-on HPC workshop in JupyterLab. Start with: aurora lab"""
 
 
+for name, command in {
+    "lab": learner.lab,
+    "list": learner.list_labs,
+    "reset": learner.reset,
+    "check": teacher.check,
+    "progress": teacher.progress,
+    "export": teacher.export,
+}.items():
+    app.command(name)(command)
+
+
 @app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False) -> None:
     """Check this machine, line by line, with the command that mends what is wrong.
@@ -63,17 +74,6 @@ def version() -> None:
     from labs import __version__
 
     print(f"aurora-labs {__version__}, Python {sys.version.split()[0]}, PyTorch {importlib.metadata.version('torch')}")
-
-
-for name, command in {
-    "lab": learner.lab,
-    "list": learner.list_labs,
-    "reset": learner.reset,
-    "check": teacher.check,
-    "progress": teacher.progress,
-    "export": teacher.export,
-}.items():
-    app.command(name)(command)
 
 
 def main() -> None:

@@ -82,6 +82,25 @@ def test_check_of_a_learners_notebook(place):
     assert outputs(place / "executed/96_first.ipynb").startswith("None ["), "a wrong answer is no failure"
 
 
+ENDLESS = """from labs import exercises, lab
+@exercises.exercise("96-1", "Title", minutes=1, hints=["a", "b", "c"], seconds=0.5)
+def check(answer):
+    answer()
+
+def endless():
+    while True:
+        pass
+
+lab.exercise("96-1").check(endless)"""
+
+
+def test_a_check_that_never_ends_is_stopped_in_a_kernel_too(place):
+    nbformat.write(notebook("96_first", [ENDLESS]), place / "96_first.ipynb")
+    result = aurora("check", "96", "--learner", "--cell-seconds", 60, "--json", "r.json")
+    assert result.exit_code == 0, result.output
+    assert json.loads((place / "r.json").read_text())["labs"][0]["exercises"] == {"96-1": "error"}
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
     (["96_frist"], "did you mean 96_first?"),
     (["96", "-p", "run=3"], "no chosen notebook has a parameter 'run': did you mean 'runs'?"),

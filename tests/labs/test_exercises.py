@@ -5,7 +5,9 @@ import pkgutil
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
+import IPython  # noqa: F401 - it is there in a notebook
 import numpy
 import pytest
 import torch
@@ -354,11 +356,19 @@ def test_strict_raises_for_what_is_not_right(monkeypatch, doubling):
             doubling.check(answer)
 
 
-def test_strict_raises_in_the_solutions_for_what_is_not_attempted(monkeypatch, doubling):
+@pytest.mark.parametrize("ran", [True, False])
+def test_strict_raises_in_the_solutions_for_what_is_not_attempted(monkeypatch, ran):
+    """The solutions notebook is known by its solution's cell, which IPython has run."""
+    [code] = [text for kind, text in lab._solution(exercises.find("01-1")) if kind == "code"]
+    history = SimpleNamespace(input_hist_raw=["", "import torch", code + "\n" if ran else "bytes_saved = ..."])
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(history_manager=history))
+    assert lab.exercise("01-1").check().status == "not attempted"
     monkeypatch.setenv("AURORA_STRICT", "1")
-    monkeypatch.setattr(lab, "_solution_has_run", lambda task: True)
+    if not ran:
+        assert lab.exercise("01-1").check().status == "not attempted"
+        return
     with pytest.raises(Wrong, match="not attempted"):
-        doubling.check()
+        lab.exercise("01-1").check()
 
 
 def test_cards_read_well_without_colour_and_are_escaped():
