@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from frovedis_lite.engine.progress import progress
+
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 Pair = tuple[np.ndarray, np.ndarray, float]  # a step, the change of the gradient, one over their product
 MEMORY = 10  # pairs
@@ -30,40 +32,42 @@ def lbfgs(objective: Objective, w: np.ndarray, tol: float, max_iter: int) -> Min
     w = w.astype(np.float64)
     value, gradient = objective(w)
     pairs: deque[Pair] = deque(maxlen=MEMORY)
-    for step in range(max_iter):
-        if np.max(np.abs(gradient), initial=0) <= tol:
-            return Minimum(w, step, True)
-        direction = -_inverse_hessian(gradient, pairs)
-        slope = float(gradient @ direction)
-        length = 1.0 if pairs else 1.0 / float(np.linalg.norm(gradient))
-        low, high = (0.0, value, slope), None  # ends of where a good length is: length, value, derivative
-        for _ in range(MOST_TRIALS):
-            new = w + length * direction
-            new_value, new_gradient = objective(new)
-            here = length, new_value, float(new_gradient @ direction)
-            if not new_value <= value + 1e-3 * length * slope + NOISE * abs(value):
-                high = here
-            elif abs(here[2]) <= -0.9 * slope:
-                break
-            elif here[2] > 0:
-                high = here
-            else:
-                low, beyond = here, low
-            if high is None:  # still going down: further
-                length = min(max(_lowest(beyond, here), 1.5 * length), 5 * length)
-            else:
-                margin = 0.05 * (high[0] - low[0])
-                length = min(max(_lowest(low, high), low[0] + margin), high[0] - margin)
-        else:
-            if not pairs:
+    with progress("L-BFGS", total=max_iter) as shown:
+        for step in range(max_iter):
+            shown(step)
+            if np.max(np.abs(gradient), initial=0) <= tol:
                 return Minimum(w, step, True)
-            pairs.clear()
-            continue
-        _remember(pairs, new - w, new_gradient - gradient)
-        lower = value - new_value
-        w, value, gradient = new, new_value, new_gradient
-        if lower <= 64 * np.finfo(float).eps * max(abs(value), 1e-300) and step + 1 < max_iter:
-            return Minimum(w, step + 1, True)
+            direction = -_inverse_hessian(gradient, pairs)
+            slope = float(gradient @ direction)
+            length = 1.0 if pairs else 1.0 / float(np.linalg.norm(gradient))
+            low, high = (0.0, value, slope), None  # ends of where a good length is: length, value, derivative
+            for _ in range(MOST_TRIALS):
+                new = w + length * direction
+                new_value, new_gradient = objective(new)
+                here = length, new_value, float(new_gradient @ direction)
+                if not new_value <= value + 1e-3 * length * slope + NOISE * abs(value):
+                    high = here
+                elif abs(here[2]) <= -0.9 * slope:
+                    break
+                elif here[2] > 0:
+                    high = here
+                else:
+                    low, beyond = here, low
+                if high is None:  # still going down: further
+                    length = min(max(_lowest(beyond, here), 1.5 * length), 5 * length)
+                else:
+                    margin = 0.05 * (high[0] - low[0])
+                    length = min(max(_lowest(low, high), low[0] + margin), high[0] - margin)
+            else:
+                if not pairs:
+                    return Minimum(w, step, True)
+                pairs.clear()
+                continue
+            _remember(pairs, new - w, new_gradient - gradient)
+            lower = value - new_value
+            w, value, gradient = new, new_value, new_gradient
+            if lower <= 64 * np.finfo(float).eps * max(abs(value), 1e-300) and step + 1 < max_iter:
+                return Minimum(w, step + 1, True)
     return Minimum(w, max_iter, bool(np.max(np.abs(gradient), initial=0) <= tol))
 
 
@@ -83,35 +87,37 @@ def owlqn(objective: Objective, w: np.ndarray, l1: np.ndarray, tol: float, max_i
     value = smooth + l1 @ np.abs(w)
     pairs: deque[Pair] = deque(maxlen=MEMORY)
     stalled = 0
-    for step in range(max_iter):
-        slope = _steepest(w, gradient, l1)
-        if np.max(np.abs(slope), initial=0) <= tol:
-            return Minimum(w, step, True)
-        direction = -_inverse_hessian(slope, pairs)
-        if (l1 > 0).any():
-            direction = np.where((direction * slope < 0) | (l1 == 0), direction, 0)
-        if not direction @ slope < 0:
-            direction, pairs = -slope, deque(maxlen=MEMORY)
-        orthant = np.where(w != 0, np.sign(w), -np.sign(slope))
-        length = 1.0 if pairs else 1.0 / float(np.linalg.norm(slope))
-        for _ in range(MOST_TRIALS):
-            new = w + length * direction
-            new = np.where((l1 > 0) & (new * orthant <= 0), 0.0, new)
-            smooth, new_gradient = objective(new)
-            new_value = smooth + l1 @ np.abs(new)
-            if new_value <= value + 1e-4 * (slope @ (new - w)) + NOISE * abs(value):
-                break
-            length *= 0.5
-        else:  # rounding: there is nothing lower near here, or the memory misleads
-            if not pairs:
+    with progress("OWL-QN", total=max_iter) as shown:
+        for step in range(max_iter):
+            shown(step)
+            slope = _steepest(w, gradient, l1)
+            if np.max(np.abs(slope), initial=0) <= tol:
                 return Minimum(w, step, True)
-            pairs.clear()
-            continue
-        _remember(pairs, new - w, new_gradient - gradient)
-        stalled = stalled + 1 if value - new_value <= 1e-14 * abs(value) else 0
-        w, value, gradient = new, new_value, new_gradient
-        if stalled >= 5:
-            return Minimum(w, step + 1, True)
+            direction = -_inverse_hessian(slope, pairs)
+            if (l1 > 0).any():
+                direction = np.where((direction * slope < 0) | (l1 == 0), direction, 0)
+            if not direction @ slope < 0:
+                direction, pairs = -slope, deque(maxlen=MEMORY)
+            orthant = np.where(w != 0, np.sign(w), -np.sign(slope))
+            length = 1.0 if pairs else 1.0 / float(np.linalg.norm(slope))
+            for _ in range(MOST_TRIALS):
+                new = w + length * direction
+                new = np.where((l1 > 0) & (new * orthant <= 0), 0.0, new)
+                smooth, new_gradient = objective(new)
+                new_value = smooth + l1 @ np.abs(new)
+                if new_value <= value + 1e-4 * (slope @ (new - w)) + NOISE * abs(value):
+                    break
+                length *= 0.5
+            else:  # rounding: there is nothing lower near here, or the memory misleads
+                if not pairs:
+                    return Minimum(w, step, True)
+                pairs.clear()
+                continue
+            _remember(pairs, new - w, new_gradient - gradient)
+            stalled = stalled + 1 if value - new_value <= 1e-14 * abs(value) else 0
+            w, value, gradient = new, new_value, new_gradient
+            if stalled >= 5:
+                return Minimum(w, step + 1, True)
     return Minimum(w, max_iter, bool(np.max(np.abs(_steepest(w, gradient, l1)), initial=0) <= tol))
 
 
