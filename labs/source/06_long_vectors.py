@@ -94,8 +94,8 @@ lab06.registers()
 
 # %% [markdown]
 # **Move the cycle** from 0 to 8: one row for each cycle. A slider also moves with the arrow keys, and takes a number
-# that you type in place of its own. (If you see no sliders, your viewer
-# cannot show them. Use `lab06.draw_register(cycle=4, length=169, lanes=32)` with `IPython.display.HTML` instead.)
+# that you type in place of its own. (If you see no sliders, your viewer cannot show them. Use
+# `lab06.draw_register(cycle=4, length=169, lanes=32)` with `IPython.display.HTML` instead.)
 #
 # **Set the vector length to 169.** The instruction ends after 6 cycles: a shorter vector takes less time. What the
 # vector length leaves out is not computed. Then try 161 and 160: the last cycle is paid in full, however few lanes
@@ -151,7 +151,7 @@ times = lab06_measure.lengths([1, 4, 16, 64, 256, 1024, 2048, 4096, 8192, 16384]
 lab06_figures.speed_by_length(times, *lab06_measure.hockney(times))
 
 # %% [markdown]
-# **Look for n half** on your machine: it is some thousand elements. A program that calls NumPy for arrays of ten
+# **Look for n half** on your machine: usually some thousand elements. A program that calls NumPy for arrays of ten
 # numbers spends all of its time in starts. The cure is the same as on a Vector Engine: fewer calls, longer vectors.
 
 # %% [markdown]
@@ -218,7 +218,8 @@ lab06.which_loop()
 # **Look at the first row of the table.** The loop over the columns of an image is what one writes without thinking,
 # and with 13 of 256 places used it is a disaster. All pixels of a channel together fill 169 places, and that is what
 # SOL did on the slides: channels to the cores, 169 pixels along the vector. A local array of 169 floats held what had
-# been a tensor in memory.
+# been a tensor in memory. And a third of the places unused is not a third of the time: by section 2 a vector of 169
+# takes 6 cycles, and one of 256 takes 8.
 #
 # The 1000 channels fill the registers better still, so solkit puts channels along the vector, on every machine.
 # **Choose other layers and other machines.** For a photograph with its 3 channels it must be the pixels. With
@@ -303,7 +304,7 @@ many = megabytes << 18
 numbers, room = torch.randn(many), torch.empty(many)
 
 random = np.random.default_rng(seed)
-size, each = 200_000, 16  # a sparse matrix of 16 numbers in each row, anywhere
+size, each = megabytes << 13, 16  # a sparse matrix of 16 numbers in each row, anywhere
 places = random.integers(size, size=size * each, dtype=np.int32)
 begins = np.arange(0, size * each + 1, each, dtype=np.int32)
 values = np.ones(size * each, np.float32)
@@ -331,9 +332,9 @@ lab06_figures.roofline(here, points)
 # %% [markdown]
 # **Look at the two roofs.** Each rises where memory is the limit and is flat where arithmetic is. A kernel stands at
 # its intensity, and cannot stand above its roof. The lines and squares of the Vector Engine are **modelled** from the
-# published figures; nothing was run there. The dots are yours. (Are all of them far below your roof? Then
-# other programs want the processor: the roofs are measured in short moments, the kernels take longer. Close what you
-# can, and run the cell again.)
+# published figures; nothing was run there. The dots are yours. (Are all of them far below your roof? Then other
+# programs want the processor: the roofs are measured in short moments, the kernels take longer. Close what you can, and
+# run the cell again.)
 #
 # **Look at the left half.** ReLU and the sparse product are limited by memory on both machines, and there a Vector
 # Engine is ahead by the ratio of the memories, not of the arithmetic. It is what such machines are built for. (The
@@ -565,9 +566,8 @@ lab06_figures.time_by_stride(ns)
 # **On the Vector Engine** (published, not measured here) a line of the last cache has 128 bytes, 32 floats, so a long
 # stride wastes twice as much. Against that stand a cache of 16 MB that brings 3 TB/s to the cores, memory at 1.22 TB/s,
 # and instructions that wait well: the stride is an operand of `vldu`, the 4 in `vldu %v0, 4, %s2`, and `vgt`
-# and `vsc` gather and scatter 256 elements at once. While one number is on its way, so are the others of
-# its vector. That is why Frovedis, the subject of the later labs, stores sparse matrices in ways that make
-# long vectors of them.
+# and `vsc` gather and scatter 256 elements at once. While one number is on its way, so are the others of its vector.
+# That is why Frovedis, the subject of the later labs, stores sparse matrices in ways that make long vectors of them.
 
 # %% [markdown]
 # ## 13. What you have seen
