@@ -244,6 +244,17 @@ def test_the_steps_compute_what_the_kernel_says(axpy, n):
     assert sum(axpy[state.row].name == "lvl" for state in states[1:]) == 3 * len(work["vstu"])
 
 
+def test_the_loop_is_the_one_that_the_notebook_walks_through(axpy):
+    begin = next(number for number, row in enumerate(axpy) if number and not row.name)
+    loop = [row.name for row in axpy[begin + 1 :]]
+    loop = loop[: loop.index("brlt.l") + 1]
+    assert [name for name in loop if name not in ("lea", "lvl", "and")] == [
+        "mins.l", "vldu", "vldu", "vfmad.s", "vstu", "brlt.l",
+    ]  # fmt: skip
+    assert loop.count("lea") == 4
+    assert [lab06.strips(600, 256)[-1], axpy[begin + 4].text.split()[:3]] == [88, ["vldu", "%v0,", "4,"]]
+
+
 def test_an_unknown_instruction_is_an_error_with_its_name():
     code = lab06_engine.rows("f:\n\tlsv %v0(%s1), %s2\n")
     with pytest.raises(LookupError, match="lsv"):
