@@ -13,9 +13,9 @@ def is_blank(answer: object) -> bool:
     if answer is ... or answer is None:
         return True
     if type(answer) in (tuple, list, dict):
-        values = list(answer.values() if type(answer) is dict else answer)
+        values = answer.values() if type(answer) is dict else answer
         return bool(values) and all(value is ... for value in values)
-    return isinstance(answer, FunctionType) and _does_nothing(answer)
+    return type(answer) is FunctionType and _does_nothing(answer)  # isinstance would ask the answer
 
 
 def _does_nothing(function: FunctionType) -> bool:

@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import importlib
 import importlib.util
+import itertools
 import linecache
 import pkgutil
 import re
@@ -209,10 +210,10 @@ def _where(error: BaseException, answer: object) -> tuple[str, ...]:
 def _codes(answer: object) -> Iterator[CodeType]:
     """The code of a function, or of the functions in a list, tuple or dict of them."""
     if type(answer) in (list, tuple, dict):
-        for value in list(answer.values() if type(answer) is dict else answer)[:100]:
-            if not isinstance(value, list | tuple | dict):
+        for value in itertools.islice(answer.values() if type(answer) is dict else answer, 100):
+            if type(value) not in (list, tuple, dict):
                 yield from _codes(value)
-    elif isinstance(answer, MethodType):
-        yield answer.__func__.__code__
-    elif isinstance(answer, FunctionType):
+    elif type(answer) is MethodType:
+        yield from _codes(answer.__func__)
+    elif type(answer) is FunctionType:
         yield answer.__code__

@@ -495,6 +495,12 @@ assert torch.equal(sol_resnet(picture).topk(5).indices, found)
 # - The generated code is a loop that one can read. One header knows the machine; the code does not.
 # - A network is mostly convolutions. Fusion takes away what is around them.
 #
+# All exercises of all labs, and how far you are with them:
+
+# %%
+lab.progress()
+
+# %% [markdown]
 # **What solkit did not do here.** Between two convolutions a tensor still goes through memory. The model was compiled
 # for inference and for one size of input. The Vector Engine's code was compiled and read, but not run.
 #

@@ -106,6 +106,21 @@ def test_a_function_that_raises_shows_its_own_line(doubling, answer, words):
     assert "exercises.py" not in repr(card)
 
 
+class Hostile:
+    @property
+    def __class__(self):
+        raise RuntimeError
+
+    __repr__ = __len__ = __bool__ = __eq__ = __iter__ = __hash__ = __class__
+
+
+@pytest.mark.parametrize("around", ["{}", "[{}]", "{}, ...", "dict(a={})"])
+def test_an_answer_that_resists_is_not_yet_right(doubling, around):
+    card = doubling.check(eval(around.format("Hostile()")))
+    assert card.status == "not yet"
+    assert "Hostile" in repr(card)
+
+
 def test_an_error_in_the_check_is_no_error_of_the_learner():
     @exercises.exercise("97-2", "Number", minutes=1, hints=HINTS)
     def check(answer):
