@@ -22,10 +22,10 @@ from labs.pictures.lab06_svg import (
     page,
     paragraph,
     places,
-    slider,
     svg,
     words,
 )
+from labs.widgets import Slider
 
 LENGTH, LANES = 256, 32  # of the Vector Engine
 MACHINES = {  # float32 places of a register
@@ -59,8 +59,8 @@ def fill(n: int, length: int) -> float:
 
 def registers() -> Controls:
     """A widget: one vector instruction, cycle by cycle."""
-    cycle = slider("cycle", 3, 0, LENGTH // LANES)
-    length = slider("vector length", LENGTH, 1, LENGTH)
+    cycle = Slider("cycle", 3, 0, LENGTH // LANES)
+    length = Slider("vector length", LENGTH, 1, LENGTH)
     lanes = menu("lanes", [1, 4, 8, 16, 32, 64], LANES)
 
     def limit(_change: dict) -> None:
@@ -102,7 +102,7 @@ def draw_register(cycle: int, length: int, lanes: int) -> str:
 
 def strip_mining() -> Controls:
     """A widget: the trips of a loop over n elements, and how full they are."""
-    n = slider("elements n", 1000, 1, 1100)
+    n = Slider("elements n", 1000, 1, 1100)
     return Controls(draw_strips, {"n": n, "length": menu("machine", MACHINES, LENGTH)})
 
 
@@ -140,7 +140,7 @@ def draw_strips(n: int, length: int) -> str:
 
 def start_up() -> Controls:
     """A widget: what is left of the speed when each vector instruction takes some cycles to start."""
-    start, n = slider("start-up, cycles", 10, 0, 50), slider("elements n", 169, 1, 1100)
+    start, n = Slider("start-up, cycles", 10, 0, 50), Slider("elements n", 169, 1, 1100)
     return Controls(draw_start_up, {"start": start, "lanes": menu("lanes", [4, 8, 16, 32], LANES), "n": n})
 
 

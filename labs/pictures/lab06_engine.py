@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from labs.pictures.lab06_svg import DONE, UNUSED, WAITS, Controls, page, paragraph, places, slider, svg, words
+from labs.pictures.lab06_svg import DONE, UNUSED, WAITS, Controls, page, paragraph, places, svg, words
+from labs.widgets import Slider
 from solkit.target import VE
 from solkit.toolchain import emit_assembly
 
@@ -237,7 +238,7 @@ def stepper(n: int = 600) -> Controls:
     """A widget: axpy on the Vector Engine, one instruction after the other."""
     code = rows(assembly(AXPY))
     first = next((i for i, state in enumerate(run(code, n)) if state.row and code[state.row].name == "vfmad.s"), 0)
-    step, size = slider("step", first, 0, len(run(code, n)) - 1), slider("elements n", n, 1, 1000)
+    step, size = Slider("step", first, 0, len(run(code, n)) - 1), Slider("elements n", n, 1, 1000)
 
     def limit(_change: dict) -> None:
         step.max = len(run(code, size.value)) - 1

@@ -37,13 +37,6 @@ class Controls(ipywidgets.VBox):
         return super()._repr_mimebundle_(**options) | {"text/html": self.first}
 
 
-def slider(description: str, value: int, least: int, most: int) -> ipywidgets.IntSlider:
-    """A slider with its name before it, as wide as the names of these labs are."""
-    wide = {"width": "min(44em, 100%)"}
-    style = {"description_width": "11em"}
-    return ipywidgets.IntSlider(value, least, most, description=description, layout=wide, style=style)
-
-
 def menu(description: str, options: dict | Sequence, value: object) -> ipywidgets.Dropdown:
     """A menu with its name before it."""
     wide = {"width": "min(44em, 100%)"}
