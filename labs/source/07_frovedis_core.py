@@ -328,8 +328,8 @@ print("and the ranks still work:", numbers.sum())
 # %% [markdown]
 # Without `try`, the whole traceback is shown. **Put 7 in place of 3**: with two ranks it is now rank 1 that fails.
 #
-# All ranks are told that one of them has failed, so none waits for ever
-# for a message that does not come: in MPI programs that is what usually happens then.
+# All ranks are told that one of them has failed, so none waits for ever for a message that does not come: in MPI
+# programs that is what usually happens then.
 #
 # When a server is shut down, its data are gone. A handle that is left over says so:
 
@@ -491,8 +491,8 @@ lab07_sparse.compare(large, times, start=10)
 
 # %% [markdown]
 # **Look at CRS on both sides.** Here, where registers have 4 to 16 places, it is not far from the best. On the Vector
-# Engine its short loops would pay a start for a handful of elements each. The model leaves out memory, where the vector `x`
-# is read in no order; it is a count of instructions and no more.
+# Engine its short loops would pay a start for a handful of elements each. The model leaves out memory, where the
+# vector `x` is read in no order; it is a count of instructions and no more.
 #
 # **Change `start`** to 0 and to 30 and run the cell again. The longer the start, the more a format is worth
 # that makes long vectors.
