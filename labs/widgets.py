@@ -83,3 +83,8 @@ class Slider(anywidget.AnyWidget):
         if not self.min <= number <= self.max:
             raise ValueError(f"{self.description}: {number} is not between {self.min} and {self.max}")
         return number
+
+    @traitlets.observe("min", "max")
+    def _follow(self, _change: Any) -> None:
+        """Limits that move take the value along."""
+        self.value = min(max(self.value, self.min), self.max)

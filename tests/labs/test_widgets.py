@@ -24,3 +24,5 @@ def test_slider_keeps_its_limits(value, words):
     with pytest.raises(ValueError, match=words):
         Slider("rows", value, 1, 9)
     assert slider.value == 3
+    slider.max = 2
+    assert slider.value == 2
