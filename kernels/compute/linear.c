@@ -14,6 +14,14 @@
 #define JOIN(a, b) JOIN_(a, b)
 
 enum { BLOCK = 64 }; /* rows whose margins are in the cache together */
+enum { AHEAD = 64 };    /* values of sparse rows whose coefficients are asked for before they are needed, */
+enum { NEAR = 1 << 20 }; /* where all coefficients have more bytes than this: than a cache that is near */
+
+/* A coefficient and its derivative. Sparse rows go to both at the same places: in one line of the cache, the second
+ * is there when the first has been fetched. */
+typedef struct {
+    double w, g;
+} linear_pair;
 
 /* The numbers of mllib/optim/losses.py. */
 enum { LOGISTIC, SQUARED, SQUARED_HINGE, SQUARED_EPSILON };

@@ -18,6 +18,7 @@ typedef struct {
     double parameter;
     double *gradients, *sums;
     double *curvature;
+    linear_pair *pairs;
     int64_t tasks;
 } JOIN(linear_pass, NAME);
 
@@ -40,12 +41,15 @@ INLINE double JOIN(dense_dot, NAME)(const REAL *x, const double *w, int64_t colu
     return total;
 }
 
-INLINE double JOIN(sparse_dot, NAME)(const REAL *x, const int32_t *index, const double *w, int64_t count) {
+/* The same of a sparse row. The first `asked` of its values have others AHEAD of them, whose pairs are asked for. */
+INLINE double JOIN(sparse_dot, NAME)(const REAL *x, const int32_t *index, const linear_pair *pairs, int64_t count,
+                                     int64_t asked) {
     double sum[4] = {0};
     int64_t j = 0;
+    for (int64_t k = 0; k < (asked < count ? asked : count); k++) __builtin_prefetch(pairs + index[k + AHEAD], 1);
     for (; j + 4 <= count; j += 4)
-        for (int k = 0; k < 4; k++) sum[k] += (double)x[j + k] * w[index[j + k]];
-    for (; j < count; j++) sum[0] += (double)x[j] * w[index[j]];
+        for (int k = 0; k < 4; k++) sum[k] += (double)x[j + k] * pairs[index[j + k]].w;
+    for (; j < count; j++) sum[0] += (double)x[j] * pairs[index[j]].w;
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
@@ -57,7 +61,12 @@ static void JOIN(linear_task, NAME)(void *job, int64_t task) {
     double *const g = pass->gradients + task * (columns + 1);
     const double *const w = pass->w;
     double z[BLOCK], y[BLOCK] = {0}, value[BLOCK], r[BLOCK], d[BLOCK], sum = 0, bias_sum = 0;
-    memset(g, 0, sizeof *g * (size_t)(columns + 1));
+    linear_pair *const pairs = pass->pairs + task * columns;
+    const int far = columns * (int64_t)sizeof *pairs > NEAR;
+    if (pass->X.dense)
+        memset(g, 0, sizeof *g * (size_t)columns);
+    else
+        for (int64_t j = 0; j < columns; j++) pairs[j] = (linear_pair){w[j], 0};
     for (int64_t i = first_row(starts, pass->X.rows, task, pass->tasks); i < end; i += BLOCK) {
         const int64_t count = end - i < BLOCK ? end - i : BLOCK;
         for (int64_t k = 0; k < count; k++)
@@ -65,7 +74,8 @@ static void JOIN(linear_task, NAME)(void *job, int64_t task) {
                 z[k] = JOIN(dense_dot, NAME)(pass->X.dense + (i + k) * columns, w, columns) + pass->bias;
             else {
                 const int64_t at = starts[i + k];
-                z[k] = JOIN(sparse_dot, NAME)(pass->X.values + at, pass->X.index + at, w, starts[i + k + 1] - at) +
+                z[k] = JOIN(sparse_dot, NAME)(pass->X.values + at, pass->X.index + at, pairs, starts[i + k + 1] - at,
+                                              far ? starts[end] - at - AHEAD : 0) +
                        pass->bias;
             }
         if (pass->y) memcpy(y, pass->y + i, sizeof *y * (size_t)count);
@@ -98,9 +108,11 @@ static void JOIN(linear_task, NAME)(void *job, int64_t task) {
             for (int64_t k = 0; k < count; k++) {
                 if (r[k] == 0) continue; /* beyond the margin of a hinge */
                 for (int64_t at = starts[i + k]; at < starts[i + k + 1]; at++)
-                    g[pass->X.index[at]] += r[k] * pass->X.values[at];
+                    pairs[pass->X.index[at]].g += r[k] * pass->X.values[at];
             }
     }
+    if (!pass->X.dense)
+        for (int64_t j = 0; j < columns; j++) g[j] = pairs[j].g;
     g[columns] = bias_sum;
     pass->sums[task] = sum;
 }
@@ -109,20 +121,50 @@ static void JOIN(linear_task, NAME)(void *job, int64_t task) {
  *   w [columns], y and weights [rows] (NULL: all 0; all 1)
  *   gradients [tasks, columns + 1]: of each task, that of the bias at the end; their sum is in the first
  *   sums [tasks]: losses, likewise
- *   curvature [rows]: second derivatives, weighted; NULL where they are not wanted */
+ *   curvature [rows]: second derivatives, weighted; NULL where they are not wanted
+ *   pairs [tasks, columns]: memory to work in; NULL where X is dense */
 void JOIN(linear_loss, NAME)(int64_t rows, int64_t columns, const REAL *dense, const int64_t *starts,
                              const int32_t *index, const REAL *values, const double *w, double bias, const double *y,
                              const double *weights, int loss, double parameter, double *gradients, double *sums,
-                             double *curvature, int64_t tasks, int threads) {
+                             double *curvature, linear_pair *pairs, int64_t tasks, int threads) {
     JOIN(linear_pass, NAME)
     pass = {{rows, columns, dense, starts, index, values}, w, bias, y, weights, loss, parameter, gradients, sums, curvature,
-            tasks};
+            pairs, tasks};
     sol_parallel(JOIN(linear_task, NAME), &pass, tasks, threads);
     for (int64_t task = 1; task < tasks; task++) {
         const double *const other = gradients + task * (columns + 1);
         for (int64_t j = 0; j <= columns; j++) gradients[j] += other[j];
         sums[0] += sums[task];
     }
+}
+
+static void JOIN(squares_task, NAME)(void *job, int64_t task) {
+    const JOIN(linear_pass, NAME) *const pass = job;
+    const int64_t columns = pass->X.columns;
+    const int64_t *const starts = pass->X.dense ? NULL : pass->X.starts;
+    const int64_t end = first_row(starts, pass->X.rows, task + 1, pass->tasks);
+    double *const sums = pass->gradients + task * columns;
+    memset(sums, 0, sizeof *sums * (size_t)columns);
+    for (int64_t i = first_row(starts, pass->X.rows, task, pass->tasks); i < end; i++) {
+        const double weight = pass->weights ? pass->weights[i] : 1.0;
+        if (pass->X.dense) {
+            const REAL *const x = pass->X.dense + i * columns;
+            for (int64_t j = 0; j < columns; j++) sums[j] += weight * x[j] * x[j];
+        } else
+            for (int64_t at = starts[i]; at < starts[i + 1]; at++)
+                sums[pass->X.index[at]] += weight * pass->X.values[at] * pass->X.values[at];
+    }
+}
+
+/* Weighted sums of squares of each column: in the first of `sums` [tasks, columns]. */
+void JOIN(linear_squares, NAME)(int64_t rows, int64_t columns, const REAL *dense, const int64_t *starts,
+                                const int32_t *index, const REAL *values, const double *weights, double *sums,
+                                int64_t tasks, int threads) {
+    JOIN(linear_pass, NAME)
+    pass = {.X = {rows, columns, dense, starts, index, values}, .weights = weights, .gradients = sums, .tasks = tasks};
+    sol_parallel(JOIN(squares_task, NAME), &pass, tasks, threads);
+    for (int64_t task = 1; task < tasks; task++)
+        for (int64_t j = 0; j < columns; j++) sums[j] += sums[task * columns + j];
 }
 
 typedef struct {

@@ -248,7 +248,7 @@ def _fit(
         tol *= max(min(positive, total - positive), 1) / total
         tol *= float(np.max(np.abs(objective(np.zeros_like(start))[1])))
     if l1_ratio > 0:
-        return owlqn(objective, start, l1.ravel(), tol, max_iter)
+        return owlqn(objective, start, l1.ravel(), tol, max_iter, objective.diagonal())
     if solver == "lbfgs":
-        return lbfgs(objective, start, tol, max_iter)
+        return lbfgs(objective, start, tol, max_iter, objective.diagonal())
     return newton(objective, start, tol, max_iter, factorize=solver == "newton-cholesky")

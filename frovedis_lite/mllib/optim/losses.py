@@ -32,6 +32,9 @@ class Rows:
             self.kept = (np.ascontiguousarray(X),)
             self.matrix = address(self.kept[0], X.dtype), none, none, none
         self.sums = np.zeros(threads())
+        # Large memory that is new at each call costs more to map than to fill.
+        self.gradients = np.empty((threads(), self.columns + 1))
+        self.pairs = np.empty((threads(), self.columns, 2)) if sparse.issparse(X) else None
 
     def loss(
         self,
@@ -52,9 +55,8 @@ class Rows:
             parameter: epsilon of the loss, where it has one.
             curvature: [rows] float64, to be filled with weighted second derivatives.
         Returns:
-            The sum, and [columns + 1] float64, the bias at the end.
+            The sum, and [columns + 1] float64, the bias at the end; it stands until the next call.
         """
-        gradients = np.empty((threads(), self.columns + 1))
         getattr(library("linear"), f"linear_loss_{self.name}")(
             *self._head(),
             _place(w),
@@ -63,13 +65,14 @@ class Rows:
             _place(weights),
             ctypes.c_int(loss),
             ctypes.c_double(parameter),
-            _place(gradients),
+            _place(self.gradients),
             _place(self.sums),
             _place(curvature),
-            ctypes.c_int64(threads()),
+            _place(self.pairs),
+            ctypes.c_int64(len(self.sums)),
             ctypes.c_int(threads()),
         )
-        return float(self.sums[0]), gradients[0]
+        return float(self.sums[0]), self.gradients[0]
 
     def softmax(self, W: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> tuple[float, np.ndarray]:
         """The multinomial logistic loss of the local rows, and its gradient.
@@ -94,6 +97,14 @@ class Rows:
             ctypes.c_int(threads()),
         )
         return float(self.sums[0]), gradients[0]
+
+    def squares(self, weights: np.ndarray | None) -> np.ndarray:
+        """Sums of squares of each column [columns], each times the weight of its row: [rows] float64; None: ones."""
+        sums = np.empty((threads(), self.columns))
+        getattr(library("linear"), f"linear_squares_{self.name}")(
+            *self._head(), _place(weights), _place(sums), ctypes.c_int64(len(sums)), ctypes.c_int(threads())
+        )
+        return sums[0]
 
     def _head(self) -> tuple:
         return ctypes.c_int64(self.rows), ctypes.c_int64(self.columns), *self.matrix

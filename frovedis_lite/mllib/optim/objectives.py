@@ -6,10 +6,12 @@ import numpy as np
 from scipy import sparse
 
 from frovedis_lite.engine.comm import Communicator
-from frovedis_lite.mllib.optim.losses import SQUARED, Rows
+from frovedis_lite.mllib.optim.losses import LOGISTIC, SQUARED, SQUARED_EPSILON, SQUARED_HINGE, Rows
 from frovedis_lite.mllib.optim.products import product, transposed_product
+from frovedis_lite.mllib.optim.quasi_newton import dot
 
 BLOCK = 1 << 22  # values of X that are scaled at a time for a Hessian
+STEEPEST = {LOGISTIC: 0.25, SQUARED: 1.0, SQUARED_HINGE: 2.0, SQUARED_EPSILON: 2.0}  # the largest second derivative
 
 
 class OneMargin:
@@ -54,13 +56,17 @@ class OneMargin:
         kept = self.curvature if curvature else None
         found = self.rows.loss(self._coefficients(w), bias, self.y, self.weights, self.loss, self.parameter, kept)
         value, gradient = self._summed(*found)
-        return value + 0.5 * float(self.penalty @ w**2), gradient + self.penalty * w
+        return value + 0.5 * dot(self.penalty, w**2), gradient + self.penalty * w
 
     def hessian_product(self, v: np.ndarray) -> np.ndarray:
         """X^T D X v, which is the gradient of a weighted squared loss."""
         bias = float(v[-1]) if self.intercept else 0.0
         found = self.rows.loss(self._coefficients(v), bias, None, self.curvature, SQUARED)
         return self._summed(*found)[1] + self.penalty * v
+
+    def diagonal(self) -> np.ndarray:
+        """[parameters]: the Hessian's diagonal is nowhere larger."""
+        return _positive(STEEPEST[self.loss] * self.scale * _squares(self)[: len(self.penalty)] + self.penalty)
 
     def hessian(self) -> np.ndarray:
         """[parameters, parameters]."""
@@ -110,7 +116,7 @@ class Multinomial:
             self.probabilities = margins / margins.sum(1, keepdims=True)
         value, gradient = self.rows.softmax(W, self.y, self.weights)
         together = self.comm.allreduce(np.append(gradient, value)) * self.scale
-        return float(together[-1]) + 0.5 * float(self.penalty @ w**2), together[: len(w)] + self.penalty * w
+        return float(together[-1]) + 0.5 * dot(self.penalty, w**2), together[: len(w)] + self.penalty * w
 
     def hessian_product(self, v: np.ndarray) -> np.ndarray:
         """X^T (D - P P^T) X v."""
@@ -121,6 +127,12 @@ class Multinomial:
             Z *= self.weights[:, None]
         made = np.vstack([transposed_product(self.rows.X, Z), Z.sum(0)])
         return self.scale * self.comm.allreduce(made).ravel()[: len(v)] + self.penalty * v
+
+    def diagonal(self) -> np.ndarray:
+        """[parameters]: that of the Hessian where all coefficients are zero."""
+        even = (1 - 1 / self.classes) / self.classes
+        squares = np.repeat(_squares(self), self.classes)[: len(self.penalty)]
+        return _positive(even * self.scale * squares + self.penalty)
 
     def hessian(self) -> np.ndarray:
         """[parameters, parameters]."""
@@ -141,6 +153,18 @@ class Multinomial:
     def _matrix(self, w: np.ndarray) -> np.ndarray:
         W = np.asarray(w, np.float64).reshape(-1, self.classes)
         return np.ascontiguousarray(W) if self.intercept else np.vstack([W, np.zeros(self.classes)])
+
+
+def _squares(objective: OneMargin | Multinomial) -> np.ndarray:
+    """Weighted sums of squares of all ranks' rows, [columns + 1] float64; the last of a column of ones."""
+    rows, weights = objective.rows, objective.weights
+    ones = rows.rows if weights is None else weights.sum()
+    return objective.comm.allreduce(np.append(rows.squares(weights), ones))
+
+
+def _positive(diagonal: np.ndarray) -> np.ndarray:
+    """Ones in place of zeros: of columns that hold nothing and have no penalty, which never move."""
+    return np.where(diagonal > 0, diagonal, 1.0)
 
 
 def gram(X: Any, weights: np.ndarray | None = None) -> np.ndarray:

@@ -23,11 +23,19 @@ class Minimum(NamedTuple):
     converged: bool
 
 
-def lbfgs(objective: Objective, w: np.ndarray, tol: float, max_iter: int) -> Minimum:
+def lbfgs(objective: Objective, w: np.ndarray, tol: float, max_iter: int, diagonal: np.ndarray) -> Minimum:
     """L-BFGS (Nocedal 1980), until no element of the gradient is over `tol` or rounding is all that changes.
 
     A step goes to where a cubic through the values and derivatives so far is lowest, until it meets the strong Wolfe
     conditions (Nocedal and Wright, "Numerical Optimization", 2006, section 3.5); most often the first one does.
+
+    Args:
+        objective: value and gradient.
+        w: [parameters], where to begin.
+        tol: the largest element of the gradient that may remain.
+        max_iter: steps.
+        diagonal: [parameters], positive, about that of the Hessian: what its approximation begins with, so that
+            features of very different sizes or frequencies cost no steps (section 7.2).
     """
     w = w.astype(np.float64)
     value, gradient = objective(w)
@@ -37,14 +45,14 @@ def lbfgs(objective: Objective, w: np.ndarray, tol: float, max_iter: int) -> Min
             shown(step)
             if np.max(np.abs(gradient), initial=0) <= tol:
                 return Minimum(w, step, True)
-            direction = -_inverse_hessian(gradient, pairs)
-            slope = float(gradient @ direction)
-            length = 1.0 if pairs else 1.0 / float(np.linalg.norm(gradient))
+            direction = -_inverse_hessian(gradient, pairs, diagonal)
+            slope = dot(gradient, direction)
+            length = 1.0 if pairs else 1.0 / float(np.sqrt(-slope))
             low, high = (0.0, value, slope), None  # ends of where a good length is: length, value, derivative
             for _ in range(MOST_TRIALS):
                 new = w + length * direction
                 new_value, new_gradient = objective(new)
-                here = length, new_value, float(new_gradient @ direction)
+                here = length, new_value, dot(new_gradient, direction)
                 if not new_value <= value + 1e-3 * length * slope + NOISE * abs(value):
                     high = here
                 elif abs(here[2]) <= -0.9 * slope:
@@ -71,7 +79,9 @@ def lbfgs(objective: Objective, w: np.ndarray, tol: float, max_iter: int) -> Min
     return Minimum(w, max_iter, bool(np.max(np.abs(gradient), initial=0) <= tol))
 
 
-def owlqn(objective: Objective, w: np.ndarray, l1: np.ndarray, tol: float, max_iter: int) -> Minimum:
+def owlqn(
+    objective: Objective, w: np.ndarray, l1: np.ndarray, tol: float, max_iter: int, diagonal: np.ndarray
+) -> Minimum:
     """The minimum of objective(w) + sum(l1 |w|): OWL-QN (Andrew and Gao, "Scalable training of L1-regularized
     log-linear models", ICML 2007). Within an orthant the norm is linear, so a step is L-BFGS's, kept in the orthant.
 
@@ -81,10 +91,11 @@ def owlqn(objective: Objective, w: np.ndarray, l1: np.ndarray, tol: float, max_i
         l1: [parameters], 0 where there is no norm.
         tol: the largest element of the subgradient that may remain.
         max_iter: steps.
+        diagonal: [parameters], about that of the Hessian of the smooth part.
     """
     w = w.astype(np.float64)
     smooth, gradient = objective(w)
-    value = smooth + l1 @ np.abs(w)
+    value = smooth + dot(l1, np.abs(w))
     pairs: deque[Pair] = deque(maxlen=MEMORY)
     stalled = 0
     with progress("OWL-QN", total=max_iter) as shown:
@@ -93,19 +104,19 @@ def owlqn(objective: Objective, w: np.ndarray, l1: np.ndarray, tol: float, max_i
             slope = _steepest(w, gradient, l1)
             if np.max(np.abs(slope), initial=0) <= tol:
                 return Minimum(w, step, True)
-            direction = -_inverse_hessian(slope, pairs)
+            direction = -_inverse_hessian(slope, pairs, diagonal)
             if (l1 > 0).any():
                 direction = np.where((direction * slope < 0) | (l1 == 0), direction, 0)
-            if not direction @ slope < 0:
+            if not dot(direction, slope) < 0:
                 direction, pairs = -slope, deque(maxlen=MEMORY)
             orthant = np.where(w != 0, np.sign(w), -np.sign(slope))
-            length = 1.0 if pairs else 1.0 / float(np.linalg.norm(slope))
+            length = 1.0 if pairs else 1.0 / float(np.sqrt(-dot(direction, slope)))
             for _ in range(MOST_TRIALS):
                 new = w + length * direction
                 new = np.where((l1 > 0) & (new * orthant <= 0), 0.0, new)
                 smooth, new_gradient = objective(new)
-                new_value = smooth + l1 @ np.abs(new)
-                if new_value <= value + 1e-4 * (slope @ (new - w)) + NOISE * abs(value):
+                new_value = smooth + dot(l1, np.abs(new))
+                if new_value <= value + 1e-4 * dot(slope, new - w) + NOISE * abs(value):
                     break
                 length *= 0.5
             else:  # rounding: there is nothing lower near here, or the memory misleads
@@ -134,8 +145,8 @@ def _lowest(a: tuple[float, float, float], b: tuple[float, float, float]) -> flo
 
 
 def _remember(pairs: deque[Pair], change: np.ndarray, bend: np.ndarray) -> None:
-    product = float(change @ bend)
-    if product > 1e-12 * float(bend @ bend):
+    product = dot(change, bend)
+    if product > 1e-12 * dot(bend, bend):
         pairs.append((change, bend, 1.0 / product))
 
 
@@ -145,16 +156,21 @@ def _steepest(w: np.ndarray, gradient: np.ndarray, l1: np.ndarray) -> np.ndarray
     return np.where(w != 0, gradient + l1 * np.sign(w), at_zero)
 
 
-def _inverse_hessian(slope: np.ndarray, pairs: deque[Pair]) -> np.ndarray:
+def _inverse_hessian(slope: np.ndarray, pairs: deque[Pair], diagonal: np.ndarray) -> np.ndarray:
     """L-BFGS's two loops."""
-    made, factors = slope.copy(), []
+    made, step, factors = slope.copy(), np.empty_like(slope), []
     for change, bend, rate in reversed(pairs):
-        factor = rate * (change @ made)
-        made -= factor * bend
-        factors.append(factor)
+        factors.append(rate * dot(change, made))
+        made -= np.multiply(bend, factors[-1], out=step)
+    made /= diagonal
     if pairs:
         _, bend, rate = pairs[-1]
-        made /= rate * (bend @ bend)
+        made /= rate * dot(bend, np.divide(bend, diagonal, out=step))
     for (change, bend, rate), factor in zip(pairs, reversed(factors), strict=True):
-        made += (factor - rate * (bend @ made)) * change
+        made += np.multiply(change, factor - rate * dot(bend, made), out=step)
     return made
+
+
+def dot(a: np.ndarray, b: np.ndarray) -> float:
+    """The sum of products of [elements], on this thread: BLAS would wake its own, in the way of the kernels'."""
+    return float(np.einsum("i,i->", a, b))

@@ -261,4 +261,4 @@ def _primal(
     norm = np.full(start.shape, strength)
     if scaling is not None:
         norm[-1] /= scaling
-    return owlqn(objective, start, norm, tol, max_iter)
+    return owlqn(objective, start, norm, tol, max_iter, objective.diagonal())
