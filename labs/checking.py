@@ -105,12 +105,13 @@ def run(
             results[result.lab] = result
             done(result)
         return [results[lab.name] for lab in paths]
-    except BaseException:  # Ctrl-C, too: nothing goes on running
+    except BaseException:  # Ctrl-C, too: nothing goes on running, and nothing new is begun
+        pool.shutdown(wait=False, cancel_futures=True)
         for process in list(processes):
             _kill(process)
         raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown()
 
 
 def _run_one(
@@ -124,7 +125,7 @@ def _run_one(
     ]
     began = time.monotonic()
     # An empty folder to run in, so that no notebook counts on the place it is in; and no learner's progress changes.
-    with tempfile.TemporaryDirectory(prefix="aurora-check-") as place:
+    with tempfile.TemporaryDirectory(prefix="aurora-check-", ignore_cleanup_errors=True) as place:
         own = {"AURORA_PROGRESS_DIR": f"{place}/progress", "IPYTHONDIR": f"{place}/ipython"}
         path_here = os.pathsep.join(filter(None, [str(LABS.parent), os.environ.get("PYTHONPATH")]))
         environment = {**os.environ, **own, "PYTHONPATH": path_here, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}

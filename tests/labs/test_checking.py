@@ -1,7 +1,11 @@
 """`aurora check` and `aurora export` on small notebooks: one works, one fails in the middle, one hangs."""
 
 import json
+import os
 import re
+import signal
+import threading
+import time
 
 import nbformat
 import pytest
@@ -68,6 +72,17 @@ def test_check_runs_all_and_says_what_failed(place):
     assert '<th scope="row">97_fails</th>' in page
     assert "failed in cell" in page
     assert not re.search(r"(src|href)=", page)
+
+
+def test_an_interrupt_ends_what_is_running(place):
+    hangs = notebooks.find("98")
+    timer = threading.Timer(3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        checking.run({hangs: hangs.learner(place)}, {hangs: {}}, place / "out", jobs=1, strict=False)
+    timer.join()
+    assert time.monotonic() - began < 60, "a cell may take 300 s"
 
 
 def test_check_of_a_learners_notebook(place):
