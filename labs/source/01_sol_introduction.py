@@ -17,6 +17,13 @@
 # through memory for each call. In this lab you see three layers become one loop, read the C code of that loop, and
 # then watch the same thing happen to a whole network on a photograph.
 #
+# You can afterwards
+#
+# - say what fusion saves, in bytes, and what a layer waits for,
+# - optimize a model with solkit, and tell from `explain()` what became of its layers,
+# - find the loops and the arithmetic in the generated code,
+# - check that the result is right, and see where the time goes.
+#
 # You need Python and a little PyTorch. You do not need to know C: you will read some, and be told what to look for.
 #
 # | section | time | |
@@ -520,3 +527,11 @@ lab.progress()
 #
 # *Read off the workshop's slides of 2020; not measured here.* PyTorch, too, has become faster since. What you
 # measured above is a comparison on your own machine, with the PyTorch of today.
+#
+# **Further reading**
+#
+# - N. Weber and others, *BrainSlug: Transparent Acceleration of Deep Learning Through Depth-First Parallelism* (2018,
+#   arXiv 1804.08378).
+# - N. Weber and F. Huici, *SOL: Effortless Device Support for AI Frameworks without Source Code Changes* (2020, arXiv
+#   2003.10688).
+# - `kernels/compute/vec.h` and `solkit/optimize.py` here: the machine, and the steps from a model to code.
