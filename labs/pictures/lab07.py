@@ -14,7 +14,8 @@ import numpy as np
 
 from frovedis_lite.engine.session import share
 from frovedis_lite.matrix.layout import grid
-from labs.pictures.lab06_svg import LINE, Controls, box, menu, page, paragraph, slider, svg, words
+from labs.pictures.lab06_svg import LINE, Controls, box, menu, page, paragraph, svg, words
+from labs.widgets import Slider
 
 # Light enough for black letters, on the paper of either theme.
 PALE = ("#9ecae9", "#ffd08a", "#a8ddb5", "#f4b6c2", "#d9d9d9", "#fff3a3", "#cbb7e8", "#a6e3e0")
@@ -44,8 +45,8 @@ def partitions() -> Controls:
     """A widget: the elements of a vector on the ranks, before and after each step of the first example."""
     choices = {name: step for step, name in STEPS.items()}
     controls = {
-        "elements": slider("elements", 8, 0, 24),
-        "ranks": slider("ranks", 2, 1, 8),
+        "elements": Slider("elements", 8, 0, 24),
+        "ranks": Slider("ranks", 2, 1, 8),
         "step": menu("step", choices, "scatter"),
     }
     return Controls(draw_partitions, controls)
@@ -97,7 +98,7 @@ def _listed(parts: list[list]) -> str:
 
 def word_count() -> Controls:
     """A widget: reduce_by_key of the words of four lines, step by step."""
-    return Controls(draw_word_count, {"ranks": slider("ranks", 2, 1, 4), "step": slider("step", 0, 0, 3)})
+    return Controls(draw_word_count, {"ranks": Slider("ranks", 2, 1, 4), "step": Slider("step", 0, 0, 3)})
 
 
 def home(word: str, ranks: int) -> int:
@@ -160,8 +161,8 @@ def layouts() -> Controls:
     """A widget: which rank has which element of a dense matrix, and who has work when a part of it is done."""
     controls = {
         "layout": menu("layout", LAYOUTS, "row-major"),
-        "ranks": slider("ranks", 4, 1, 8),
-        "done": slider("rows, columns done", 0, 0, ORDER),
+        "ranks": Slider("ranks", 4, 1, 8),
+        "done": Slider("rows, columns done", 0, 0, ORDER),
     }
     return Controls(draw_layout, controls)
 
@@ -215,7 +216,7 @@ def few_values(U: np.ndarray, s: np.ndarray, Vh: np.ndarray) -> Controls:
     def draw(k: int) -> str:
         return draw_few_values(U, s, Vh, k)
 
-    return Controls(draw, {"k": slider("singular values k", 10, 1, len(s))})
+    return Controls(draw, {"k": Slider("singular values k", min(10, len(s)), 1, len(s))})
 
 
 def draw_few_values(U: np.ndarray, s: np.ndarray, Vh: np.ndarray, k: int) -> str:
