@@ -1,0 +1,272 @@
+# shellcheck shell=bash
+# What the templates in this folder share: the site's settings, submitting, the environment on the node, signals.
+# A template sets `root` (the repository) and `template` (its own name), and sources this file.
+: "${root:?}" "${template:?}"
+
+say() { printf '%s  %s\n' "$(date +%H:%M:%S)" "$*"; }
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 2
+}
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+site=${AURORA_SITE:-$root/slurm/site.conf}
+settings="ACCOUNT PARTITION QOS RESOURCE TIME CPUS MEMORY MODULES SETUP ENVIRONMENT SCRATCH"
+
+# Reads site.conf into variables of the same names, and into `flags`, what sbatch gets of it.
+read_site() {
+    local key words=()
+    [ -r "$site" ] || die "the site's settings are not in $site (AURORA_SITE says where they are)"
+    while read -r key; do
+        [[ " $settings " == *" $key "* ]] || die "$site: there is no setting $key; there are $settings"
+    done < <(sed -n 's/^ *\([A-Za-z_]*\)=.*/\1/p' "$site")
+    for key in $settings; do printf -v "$key" ''; done
+    # shellcheck source=slurm/site.conf
+    source "$site" || die "$site cannot be read as shell: KEY=value, no blanks around the ="
+    flags=()
+    flag --account "$ACCOUNT"
+    flag --partition "$PARTITION"
+    flag --qos "$QOS"
+    flag --time "$TIME"
+    flag --cpus-per-task "$CPUS"
+    flag --mem "$MEMORY"
+    read -ra words <<<"$RESOURCE"
+    flags+=("${words[@]}")
+}
+
+flag() { [ -z "$2" ] || flags+=("$1=$2"); }
+
+# Sorts the arguments: --dry-run, labs by their numbers, what follows `--` for sbatch, and the rest for `aurora check`.
+read_arguments() {
+    arguments=("$@") dry='' labs=() options=() for_sbatch=()
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --dry-run) dry=yes ;;
+            --learner) options+=("$1") ;;
+            --) shift && for_sbatch=("$@") && break ;;
+            -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$root/slurm/$template" && exit ;;
+            [0-9][0-9] | [0-9][0-9]_*) labs+=("${1:0:2}") ;;
+            -*)
+                options+=("$1")
+                # An option of `aurora check`, and its value, unless that is in the same word.
+                if [[ $1 != *=* && $# -gt 1 ]]; then shift && options+=("$1"); fi
+                ;;
+            *) die "what is $1? A lab is given by its number, like 01; $template --help says more" ;;
+        esac
+        shift
+    done
+}
+
+# The labs of these notebooks, unless some were named.
+default_labs() {
+    local file
+    [ ${#labs[@]} -eq 0 ] || return 0
+    for file in "$@"; do
+        file=${file##*/}
+        labs+=("${file%%_*}")
+    done
+}
+
+# What lab $1 gets of the options, in `mine`: a parameter (-p name=value) only if its notebook has it.
+choose_options() {
+    local word before=''
+    mine=()
+    for word in "${options[@]}"; do
+        if [ "$before" != -p ]; then
+            [ "$word" = -p ] || mine+=("$word")
+        elif has_parameter "${word%%=*}" "$1"; then
+            mine+=(-p "$word")
+        fi
+        before=$word
+    done
+}
+
+has_parameter() { grep -qs "^ *\"$1 = " "$root/labs/solutions/$2"_*.ipynb; }
+
+# Ends with an error when there is no such lab, or no lab has a parameter of that name.
+check_arguments() {
+    local lab word before='' known
+    for lab in "${labs[@]}"; do
+        compgen -G "$root/labs/solutions/${lab}_*.ipynb" >/dev/null || die "there is no lab $lab"
+    done
+    for word in "${options[@]}"; do
+        known=''
+        for lab in "${labs[@]}"; do
+            if [ "$before" != -p ] || has_parameter "${word%%=*}" "$lab"; then known=yes; fi
+        done
+        [ -n "$known" ] || die "no chosen lab has a parameter ${word%%=*}"
+        before=$word
+    done
+}
+
+# --- before the job ---------------------------------------------------------------------------------------------------
+
+in_job() { [ -n "${SLURM_JOB_ID:-}" ]; }
+
+# Submits the template, with the site's flags. With --dry-run it only says so, and asks Slurm, where there is one,
+# whether it would take the job.
+submit() {
+    local command=(sbatch "${flags[@]}" "${for_sbatch[@]}" "slurm/$template") word
+    for word in "${arguments[@]}"; do
+        [ "$word" != -- ] || break # the rest is before the template already
+        [ "$word" = --dry-run ] || command+=("$word")
+    done
+    cd "$root" || die "cannot enter $root"
+    if [ -n "$dry" ]; then
+        printf 'This would submit, in %s:\n ' "$root"
+        printf ' %q' "${command[@]}"
+        printf '\n'
+        if timeout 10 scontrol ping >/dev/null 2>&1; then
+            sbatch --test-only "${command[@]:1}" || refused
+        else
+            echo "No Slurm answers on this machine, so nobody was asked whether this is right."
+        fi
+        return
+    fi
+    command -v sbatch >/dev/null || die "there is no sbatch here: log in to a cluster. $template --dry-run needs none"
+    "${command[@]}" || refused
+    echo "To see where it is: squeue --me. Its log: $root/${template%.sh}-NUMBER.log"
+}
+
+refused() { die "Slurm refuses this job: see the line above. Account, partition and limits are settings, in $site"; }
+
+# What the job would run, for --dry-run; $1 is a step beside the labs.
+show_plan() {
+    local lab
+    printf 'The job would run:\n  aurora doctor\n'
+    for lab in "${labs[@]}"; do
+        choose_options "$lab"
+        echo "  aurora check $lab ${mine[*]}"
+    done
+    [ -z "$1" ] || echo "  $1"
+}
+
+# --- on the node ------------------------------------------------------------------------------------------------------
+
+# Loads what the site needs, finds Python, and lets `aurora doctor` look at the machine.
+prepare() {
+    cd "$root" || die "cannot enter $root"
+    set +eu # not our code
+    if [ -n "$MODULES" ]; then
+        # shellcheck source=/dev/null
+        type module >/dev/null 2>&1 || source /etc/profile.d/modules.sh
+        # shellcheck disable=SC2086 # the names of modules, with blanks between them
+        module load $MODULES || die "a module could not be loaded: $MODULES (MODULES in $site)"
+    fi
+    # shellcheck source=/dev/null
+    if [ -n "$SETUP" ]; then source "$SETUP" || die "SETUP in $site, $SETUP, ended with an error"; fi
+    set -eu
+    [[ $ENVIRONMENT == /* ]] || ENVIRONMENT=$root/$ENVIRONMENT
+    python=$ENVIRONMENT/bin/python
+    [ -x "$python" ] || die "no Python in $ENVIRONMENT. Run once, on the login node: make doctor (or see $site)"
+    export OMP_NUM_THREADS="${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}"
+    results=$SCRATCH/${template%.sh}-$SLURM_JOB_ID
+    mkdir -p "$results" || die "no folder for results at $results (SCRATCH in $site)"
+    say "job $SLURM_JOB_ID on $(hostname), $OMP_NUM_THREADS cores, start number $((${SLURM_RESTART_COUNT:-0} + 1))"
+    say "results: $results"
+    vector_engines
+    run "$python" -m labs.cli doctor || die "this node is not ready for the labs: see the lines above"
+}
+
+# Says which Vector Engines the job has. Slurm's plugin for them sets VE_NODE_NUMBER; without it, Slurm still counts.
+vector_engines() {
+    local granted=${VE_NODE_NUMBER:-}
+    if [ -z "$granted" ]; then
+        granted=$(scontrol show job -d "$SLURM_JOB_ID" | sed -n 's/.*ve[^ ]*(IDX:\([0-9,-]*\)).*/\1/p') || true
+    fi
+    if [ -z "$granted" ]; then
+        say "no Vector Engine was asked for: everything runs on the CPU"
+        return
+    fi
+    export VE_NODE_NUMBER="${granted%%[,-]*}" # the first, for programs that use one
+    say "Vector Engine $granted granted"
+    compgen -G '/dev/veslot*' >/dev/null || say "(this node shows no card, though: everything runs on the CPU)"
+}
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+steps=()   # the template's
+finished=0 # of them, in this start of the job
+
+# once NAME COMMAND...: runs a step, unless an earlier start of this job has finished it.
+once() {
+    local name=$1
+    shift
+    if [ -e "$results/$name.done" ]; then
+        say "$name is done already"
+        return
+    fi
+    say "$name"
+    if "$@"; then
+        touch "$results/$name.done"
+        finished=$((finished + 1))
+    else
+        say "$name failed: see above, and the report"
+    fi
+}
+
+# Writes the report; says what is done and what is not. Its status says whether all is. Also when the time is over.
+summary() {
+    local step left=()
+    for step in "${steps[@]}"; do
+        [ -e "$results/$step.done" ] || left+=("$step")
+    done
+    if compgen -G "$results/[0-9][0-9].json" >/dev/null; then
+        "$python" "$root/slurm/report.py" "$results" "job $SLURM_JOB_ID on $(hostname)" || say "there is no report"
+    fi
+    say "remaining: ${left[*]:-nothing}"
+    [ ${#left[@]} -eq 0 ]
+}
+
+# --- signals ----------------------------------------------------------------------------------------------------------
+
+child=''
+
+# Runs a command as a group of its own, so that a signal can end it with all that it has started.
+run() {
+    set -m
+    "$@" </dev/null &
+    child=$!
+    set +m
+    local status=0
+    wait "$child" || status=$?
+    child=''
+    return "$status"
+}
+
+# Ends what runs: politely first, as Ctrl-C would, so that it can end its own; after ten seconds by force.
+stop() {
+    [ -n "$child" ] || return 0
+    local until=$((SECONDS + 10))
+    kill -INT -- "-$child" 2>/dev/null || true
+    while kill -0 -- "-$child" 2>/dev/null && [ "$SECONDS" -lt "$until" ]; do sleep 0.2; done
+    kill -KILL -- "-$child" 2>/dev/null || true
+    child=''
+}
+
+# Slurm sends USR1 90 seconds before the time is over (see --signal in the template). What is finished is safe; the job
+# goes back into the queue for the rest if it has got anything done, else it would never end.
+out_of_time() {
+    trap '' USR1
+    say "the time is nearly over: stopping"
+    stop
+    summary || true
+    if [ "$finished" -gt 0 ] && scontrol requeue "$SLURM_JOB_ID"; then
+        say "requeued: it goes on with what remains when its turn comes again"
+        exit 0
+    fi
+    say "nothing was finished in this time, so it is not tried again. Give it more: TIME in $site"
+    exit 1
+}
+
+cancelled() {
+    trap '' TERM INT
+    say "cancelled: ending what runs"
+    stop
+    exit 143
+}
+
+trap out_of_time USR1
+trap cancelled TERM INT
+trap stop EXIT
