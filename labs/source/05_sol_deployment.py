@@ -99,11 +99,12 @@ from pathlib import Path
 
 import solkit as sol
 
-sol.config["autotuning"] = "off"  # takes the likely best implementation without measuring, so that the lab goes on soon
-own = tempfile.TemporaryDirectory(prefix="lab05-")  # gone when the kernel ends; until then you may look into it
+sol.config["autotuning"] = "off"  # take the likely best, unmeasured: it goes faster
+own = tempfile.TemporaryDirectory(prefix="lab05-")  # gone when the kernel ends
 room = Path(own.name)
 x = images[1500:1501]
-folder = sol.deploy(model, [x], lib_name="digits", func_name="digits", path=room / "digits", device=lab05.here())
+names = {"lib_name": "digits", "func_name": "digits"}
+folder = sol.deploy(model, [x], **names, path=room / "digits", device=lab05.here())
 lab05.folder(folder)
 
 # %% [markdown]
@@ -136,10 +137,8 @@ show.code(header, first="For programs written for SOL", last="digits(digits_cont
 # What is in the library? The target `source` gives the C text in place of a compiled library.
 
 # %%
-text = sol.deploy(
-    model, [x], lib_name="digits", func_name="digits", path=room / "text", device=lab05.here(),
-    target=sol.deployment.source,
-)  # fmt: skip
+target = sol.deployment.source
+text = sol.deploy(model, [x], **names, path=room / "text", device=lab05.here(), target=target)
 for file in sorted(text.glob("kernels/*.c")):
     print(f"{file.name}: {len(file.read_text().splitlines())} lines")
 
@@ -256,12 +255,15 @@ predict(digit)
 # %%
 import ipywidgets
 
+from labs.widgets import Slider
+
 
 def answer(number):
-    return lab05.verdict(images[1500 + number].numpy(), predict(images[1500 + number].numpy()), labels[1500 + number])
+    image = images[1500 + number].numpy()
+    return lab05.verdict(image, predict(image), labels[1500 + number])
 
 
-slider = ipywidgets.IntSlider(value=0, min=0, max=296, description="digit")
+slider = Slider("digit", 0, 0, 296)
 shown = ipywidgets.HTML()
 ipywidgets.dlink((slider, "value"), (shown, "value"), answer)
 ipywidgets.VBox([slider, shown])
@@ -332,14 +334,13 @@ print(library.digits_message(context).decode())
 # it is mapped into memory, not read: what is not used is not loaded.
 
 # %%
-beside = sol.deploy(
-    model, [x], lib_name="digits", func_name="digits", path=room / "beside", device=lab05.here(), weights="file"
-)
+where = room / "beside"
+beside = sol.deploy(model, [x], **names, path=where, device=lab05.here(), weights="file")
 parameters = sum(parameter.nbytes for parameter in model.parameters())
 print(f"{parameters:6} bytes of parameters has the model in PyTorch")
 print(f"{lab05.weights_of(beside):6} bytes of weights has the library, says manifest.json")
 print(f"{(beside / 'digits.weights').stat().st_size:6} bytes has the file digits.weights")
-print(f"{(beside / 'libdigits.so').stat().st_size:6} bytes has the library with its weights in the file")
+print(f"{(beside / 'libdigits.so').stat().st_size:6} bytes has the library beside that file")
 print(f"{(folder / 'libdigits.so').stat().st_size:6} bytes has the library with its weights in it")
 
 # %% [markdown]
@@ -358,7 +359,7 @@ bytes_of_weights = ...
 
 # %% tags=["solution", "ex-05-2"]
 header_bytes = (beside / "digits.weights").stat().st_size - lab05.weights_of(beside)  # 64
-bytes_of_weights = (header_bytes, "d", "b")  # 512 x 10 weights take the room of 512 x 16, for one
+bytes_of_weights = (header_bytes, "d", "b")  # 512 x 10 weights take the room of 512 x 16
 
 # %%
 ex = lab.exercise("05-2")
@@ -385,7 +386,8 @@ for level in lab05.levels_of(folder):
     except RuntimeError as error:
         print(f"{level}: {error}")
 
-milliseconds = show.times({name: lambda n=network: n(digit) for name, network in networks.items()}, runs)
+calls = {name: lambda n=network: n(digit) for name, network in networks.items()}
+milliseconds = show.times(calls, runs)
 lab05.levels(milliseconds)
 
 # %% [markdown]
@@ -401,16 +403,14 @@ lab05.levels(milliseconds)
 # and 19 which machine they are for.
 
 # %%
-MACHINES = {62: "x86-64", 183: "arm64", 251: "NEC Vector Engine"}  # numbers given out for all of ELF
+MACHINES = {62: "x86-64", 183: "arm64", 251: "NEC Vector Engine"}  # given out for all of ELF
+target = sol.deployment.static_lib
 for device in (sol.device.arm64, sol.device.ve):
-    made = sol.deploy(
-        model, [x], lib_name="digits", func_name="digits", path=room / device.name, device=device,
-        target=sol.deployment.static_lib,
-    )  # fmt: skip
+    made = sol.deploy(model, [x], **names, path=room / device.name, device=device, target=target)
     archive = (made / "libdigits.a").read_bytes()
     start = archive.index(b"\x7fELF")  # of the first object in the archive
     machine = int.from_bytes(archive[start + 18 : start + 20], "little")
-    print(f"{device.value}: an archive of objects for machine {machine}, {MACHINES[machine]}; ", end="")
+    print(f"{device.value}: objects for machine {machine}, {MACHINES[machine]};", end=" ")
     print(f"{lab05.weights_of(made)} bytes of weights")
 
 # %% [markdown]
@@ -444,9 +444,9 @@ choices = {
 # %% tags=["solution", "ex-05-4"]
 choices = {
     "server": (sol.deployment.shared_lib, sol.device.x86),  # loaded while the program runs
-    "camera": (sol.deployment.static_lib, sol.device.arm64),  # becomes a part of the program
-    "aurora": (sol.deployment.static_lib, sol.device.ve),  # objects, for NEC's linker over there
-    "distribution": (sol.deployment.source, sol.device.x86),  # C text, a Makefile and a CMakeLists.txt
+    "camera": (sol.deployment.static_lib, sol.device.arm64),  # a part of the program
+    "aurora": (sol.deployment.static_lib, sol.device.ve),  # objects, for NEC's linker
+    "distribution": (sol.deployment.source, sol.device.x86),  # C text and a Makefile
 }
 
 # %%
