@@ -42,7 +42,7 @@
 # %% tags=["parameters"]
 runs = 5  # calls that are timed, in each block
 text = "Effective networks without GPU"  # what is written on the line of section 4
-compiled = ("recognize", "detect")  # what solkit compiles of the page; "direct" takes some seconds more
+compiled = ("recognize", "detect")  # what solkit runs on the page; "direct" may be added
 
 # %% [markdown]
 # ## 1. What an ONNX file is
@@ -142,7 +142,7 @@ for value in [*proto.graph.input, *proto.graph.output]:
 vdims = ...
 
 # %% tags=["solution", "ex-04-2"]
-vdims = [(3,)]  # one input; of [batch, channels, height, width] the width alone, the last, varies
+vdims = [(3,)]  # one input, of [batch, channels, height, width]; the width varies
 
 # %%
 ex = lab.exercise("04-2")
@@ -173,7 +173,7 @@ import numpy as np
 
 import solkit as sol
 
-sol.config["autotuning"] = "off"  # takes the likely best implementation without measuring, so that the lab starts soon
+sol.config["autotuning"] = "off"  # take the likely best, unmeasured: it starts sooner
 
 
 def to_array(picture, width=512):
@@ -207,9 +207,16 @@ lab04.steps(line, probabilities, names, read)
 # %%
 import ipywidgets
 
-slider = ipywidgets.IntSlider(value=10, min=0, max=len(probabilities) - 1, description="time step")
+from labs.widgets import Slider
+
+
+def show_step(step):
+    return lab04.at_step(probabilities, names, step)
+
+
+slider = Slider("time step", 10, 0, len(probabilities) - 1)
 table = ipywidgets.HTML()
-ipywidgets.dlink((slider, "value"), (table, "value"), lambda step: lab04.at_step(probabilities, names, step))
+ipywidgets.dlink((slider, "value"), (table, "value"), show_step)
 ipywidgets.VBox([slider, table])
 
 # %%
@@ -264,8 +271,8 @@ ex.check(to_text)
 
 # %%
 words = ipywidgets.Text(value=text, description="text", continuous_update=False)
-noise = ipywidgets.FloatSlider(value=0.3, max=0.8, step=0.05, description="noise", continuous_update=False)
-blur = ipywidgets.FloatSlider(value=1.0, max=6, step=0.5, description="blur", continuous_update=False)
+noise = Slider("noise", 0.3, 0, 0.8, 0.05, continuous_update=False)
+blur = Slider("blur", 1, 0, 6, 0.5, continuous_update=False)
 shown = ipywidgets.HTML()
 
 
@@ -300,7 +307,8 @@ HTML(shown.value)  # the same, for viewers without widgets
 # %%
 from labs import ocr_pictures
 
-pages = {"drawn": ocr_pictures.drawn(), "photographed": lab04.mounted(ocr_pictures.photograph())}
+photograph = lab04.mounted(ocr_pictures.photograph())
+pages = {"drawn": ocr_pictures.drawn(), "photographed": photograph}
 maps = {}
 theirs = lab04.TwoWidths("onnxruntime")
 ours = lab04.TwoWidths("onnxruntime", watch=lambda name, x, y: maps.update({name: y}))
@@ -348,7 +356,8 @@ lab04.beside(lines, theirs.read(pages["photographed"]))
 # %%
 codes = lab04.code_by_width(recognize)
 for width, code in codes.items():
-    print(f"width {width}: {len(code.splitlines())} lines of C, {'the same' if code == codes[512] else 'others'}")
+    same = "the same" if code == codes[512] else "others"
+    print(f"width {width}: {len(code.splitlines())} lines of C, {same}")
 
 # %% [markdown]
 # The widths differ, the code does not. Because of `vdims`, solkit wrote the code for three widths, compared, and found
@@ -356,12 +365,18 @@ for width, code in codes.items():
 # result once. A new width is captured, checked against PyTorch, and gets numbers of its own. No compiler is called.
 
 # %%
-recognize.explain()
+explanation = recognize.explain()
+for row in explanation.rows[:5]:
+    print(f"{row.number}: {row.kind}: {row.ops}")
+print("...")
+print(str(explanation).splitlines()[-1])
 
 # %% [markdown]
-# **Look at the last line, below the table.** From 440 nodes that compute something a few dozen clusters were made, and
-# *nothing runs in PyTorch*. Find the first rows in the drawing of section 1: convolution, batch norm and the four
-# pieces of hard swish are one cluster.
+# (`explanation` by itself in a cell shows the whole table, with a drawing of several pages.)
+#
+# **Look at the last line.** From 440 nodes that compute something a few dozen clusters were made, and
+# *nothing runs in PyTorch*. Find the first clusters in the drawing of section 1: the pieces
+# of hard swish have gone into the convolution before them.
 
 # %% [markdown]
 # ## 8. What solkit has no code for (optional)
@@ -397,7 +412,7 @@ except sol.SolError as error:
 
 # %%
 for number, node in enumerate(broken.graph.node):
-    print(f"node[{number}] {node.name}: {node.op_type} reads {list(node.input)}, makes {list(node.output)}")
+    print(f"node[{number}]: {node.op_type} reads {list(node.input)}, makes {list(node.output)}")
 
 # %% [markdown]
 # **Mend the model.** You may change names in place: `mended.graph.node[2].input[0] = "a name"` sets what node 2 reads.
@@ -410,7 +425,7 @@ mended = ...
 # %% tags=["solution", "ex-04-4"]
 mended = onnx.ModelProto()
 mended.CopyFrom(broken)  # leave the broken one as it is
-mended.graph.node[1].input[0] = "convolved"  # what node 0 makes; "convoluted" is made by no node
+mended.graph.node[1].input[0] = "convolved"  # "convoluted" is made by no node
 
 # %%
 ex = lab.exercise("04-4")
@@ -433,7 +448,8 @@ from labs import show
 x = to_array(line)
 print(f"{torch.get_num_threads()} threads; the recognizer on a line of {x.shape[3]} pixels")
 session = theirs.networks["recognize"]
-milliseconds = show.times({"ONNX Runtime": lambda: session(x), "solkit": lambda: recognize(x)}, runs)
+both = {"ONNX Runtime": lambda: session(x), "solkit": lambda: recognize(x)}
+milliseconds = show.times(both, runs)
 for name, value in milliseconds.items():
     print(f"{name:12} {value:6.1f} ms")
 
