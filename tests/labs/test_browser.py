@@ -114,7 +114,8 @@ class Opened:
         page.set_default_timeout(60_000)
         page.on("request", lambda request: self.asked.append(request.url))
         page.on("websocket", lambda socket: socket.on("framereceived", self._received))
-        page.goto(f"{url}lab/tree/{name}?token={token}")
+        # A workspace of its own: in the usual one JupyterLab would open the notebook before this one, too.
+        page.goto(f"{url}lab/workspaces/{name[:2]}/tree/{name}?token={token}")
         page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
         self.wait()  # before that, JupyterLab would ask which kernel to take
         page.locator(".lm-MenuBar-item", has_text="Run").click()
