@@ -199,10 +199,10 @@ lab04.steps(line, probabilities, names, read)
 # (*None* in the first row stands for class 0; a space is a letter as any other.)
 #
 # **Look at the steps of dark blue.** Each letter lights up where it stands in the picture above, often for a single
-# step, sometimes for two. Between letters, and between two equal letters, the network says "none", most of the time in
-# fact. Nobody told it where letters begin and end. It learned that from whole lines of text.
+# step, sometimes for two. Between most letters, and always between two equal ones, the network says "none". Nobody
+# told it where letters begin and end. It learned that from whole lines of text.
 #
-# Move the slider to see single steps. (If you see no slider, your viewer cannot show it; the table is that of step 10.)
+# Move the slider to see single steps. (If you see no slider, your viewer cannot show it; the table is that of step 12.)
 
 # %%
 import ipywidgets
@@ -214,13 +214,13 @@ def show_step(step):
     return lab04.at_step(probabilities, names, step)
 
 
-slider = Slider("time step", 10, 0, len(probabilities) - 1)
+slider = Slider("time step", 12, 0, len(probabilities) - 1)
 table = ipywidgets.HTML()
 ipywidgets.dlink((slider, "value"), (table, "value"), show_step)
 ipywidgets.VBox([slider, table])
 
 # %%
-HTML(lab04.at_step(probabilities, names, 10))
+HTML(show_step(slider.value))
 
 # %% [markdown]
 # ## 5. Exercise 04-3: from probabilities to text (core, 8 min)
@@ -375,8 +375,8 @@ print(str(explanation).splitlines()[-1])
 # (`explanation` by itself in a cell shows the whole table, with a drawing of several pages.)
 #
 # **Look at the last line.** From 440 nodes that compute something a few dozen clusters were made, and
-# *nothing runs in PyTorch*. Find the first clusters in the drawing of section 1: the pieces
-# of hard swish have gone into the convolution before them.
+# *nothing runs in PyTorch*. Find the drawing of section 1 in cluster 2: a
+# convolution, Mul, Add, the pieces of hard swish, and even the next convolution are one function.
 
 # %% [markdown]
 # ## 8. What solkit has no code for (optional)

@@ -167,8 +167,10 @@ print(*sorted(file.name for file in (room / "elsewhere").iterdir()))
 print(lab05.run_example(room / "elsewhere"))
 
 # %% [markdown]
-# It has called the network on a ramp of numbers, said which instructions it used, and how long a call takes. Now give
-# it a digit, as a file of 64 floats, and compare with what solkit computes in Python.
+# It has called the network on a ramp of numbers, said which instructions it used, and how long a call takes. (It takes
+# a thread for each processor. On a busy machine they wait for each other, and a network as small as this one is then a
+# thousand times slower than on one thread: `digits_open` takes their number.) Now give it a digit, as a file of 64
+# floats, and compare with what solkit computes in Python.
 
 # %%
 import numpy as np
