@@ -20,7 +20,7 @@
 # The machine is no longer made, SOL is closed, Frovedis is hard to build. The ideas are as good as ever. These labs
 # are the workshop, made anew for the computer that you have: `solkit` is an optimizer after SOL, `frovedis_lite` a
 # library after Frovedis, both small enough to be read, and the vector machine comes along as code that you can look
-# at. You need no GPU, no account and, from here on, no network.
+# at. You need a little Python, but no GPU, no account and, from here on, no network.
 #
 # | section | time | |
 # |:---|:---|:---|
@@ -147,9 +147,10 @@ import numpy as np
 
 from frovedis_lite.mllib.cluster import KMeans
 
-points = np.random.default_rng(seed).normal(size=(3000, 2)) + np.repeat([[0, 0], [9, 0], [0, 9]], 1000, axis=0)
+middles = np.repeat([[0, 0], [9, 0], [0, 9]], 1000, axis=0)
+points = middles + np.random.default_rng(seed).normal(size=(3000, 2))
 kmeans = KMeans(n_clusters=3, random_state=seed).fit(points)
-print(kmeans.cluster_centers_.round(1))
+print(kmeans.cluster_centers_.round(1) + 0.0)  # + 0.0 makes -0 a 0
 
 # %% [markdown]
 # **Look at the rows**: the points were scattered around (0, 0), (9, 0) and (0, 9), and there are the three centres, in

@@ -88,7 +88,8 @@ for name, value in milliseconds.items():
 # the same names. So all that you do with modules goes on as before.
 
 # %%
-same = all(mine is yours for mine, yours in zip(model.parameters(), sol_model.parameters(), strict=True))
+pairs = zip(model.parameters(), sol_model.parameters(), strict=True)
+same = all(mine is yours for mine, yours in pairs)
 print("a module:            ", isinstance(sol_model, nn.Module))
 print("the same parameters: ", same)
 print("the same names:      ", list(model.state_dict()) == list(sol_model.state_dict()))
@@ -126,7 +127,7 @@ sol_model = sol_model.eval()  # back to compiled code
 # %%
 from labs.exercise_sets import lab02
 
-small, numbers = lab02.leaky(), torch.randn(8, 32)  # three small layers; you meet them again in section 8
+small, numbers = lab02.leaky(), torch.randn(8, 32)  # you meet it again in section 8
 compiled = torch.compile(small, backend="solkit")
 print("largest difference:", (compiled(numbers) - small(numbers)).abs().max().item())
 
@@ -141,7 +142,7 @@ print("largest difference:", (compiled(numbers) - small(numbers)).abs().max().it
 from labs.pictures import lab02 as pictures
 from solkit.optimize import capture_graph
 
-captured, _, _ = capture_graph(model, (x,), {})  # the graph as it was, before anything was optimized
+captured, _, _ = capture_graph(model, (x,), {})  # before anything was optimized
 explanation = sol_model.explain()
 pictures.fusion(captured.nodes, explanation.rows, "features.3")
 
@@ -283,9 +284,8 @@ sol_any = sol.optimize(model, sol.input([0, 3, 224, 224]), batch_size=batch)
 for count in (1, batch, 2 * batch + 2):
     images = torch.randn(count, 3, 224, 224)
     wanted = model(images)
-    print(
-        f"batch of {count:2}: differs from PyTorch by {(sol_any(images) - wanted).abs().max() / wanted.abs().max():.0e}"
-    )
+    difference = (sol_any(images) - wanted).abs().max() / wanted.abs().max()
+    print(f"batch of {count:2}: differs from PyTorch by {difference:.0e}")
 
 # %% [markdown]
 # Code was compiled for two sizes, the batch that you named and 1. Any other batch is cut into slices of these: 10 is
@@ -432,7 +432,7 @@ together = ...
 
 # %% tags=["solution", "ex-02-5"]
 class Together(lab02.Grouped):
-    def forward(self, x):  # the groups are a dimension of x, and every operator here takes any number of dimensions
+    def forward(self, x):  # the groups are a dimension of x: all at once
         size = (x.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
         return nn.functional.silu(x / size * self.gain)
 
