@@ -9,7 +9,7 @@ die() {
     exit 2
 }
 
-# --- settings ---------------------------------------------------------------------------------------------------------
+# --- settings
 
 site=${AURORA_SITE:-$root/slurm/site.conf}
 settings="ACCOUNT PARTITION QOS RESOURCE TIME CPUS MEMORY MODULES SETUP ENVIRONMENT SCRATCH"
@@ -100,7 +100,7 @@ check_arguments() {
     done
 }
 
-# --- before the job ---------------------------------------------------------------------------------------------------
+# --- before the job
 
 in_job() { [ -n "${SLURM_JOB_ID:-}" ]; }
 
@@ -142,7 +142,7 @@ show_plan() {
     [ -z "$1" ] || echo "  $1"
 }
 
-# --- on the node ------------------------------------------------------------------------------------------------------
+# --- on the node
 
 # Loads what the site needs, finds Python, and lets `aurora doctor` look at the machine.
 prepare() {
@@ -184,7 +184,7 @@ vector_engines() {
     compgen -G '/dev/veslot*' >/dev/null || say "(this node shows no card, though: everything runs on the CPU)"
 }
 
-# --- steps ------------------------------------------------------------------------------------------------------------
+# --- steps
 
 steps=()   # the template's
 finished=0 # of them, in this start of the job
@@ -197,7 +197,7 @@ once() {
         say "$name is done already"
         return
     fi
-    say "$name"
+    say "step $name"
     if "$@"; then
         touch "$results/$name.done"
         finished=$((finished + 1))
@@ -219,7 +219,7 @@ summary() {
     [ ${#left[@]} -eq 0 ]
 }
 
-# --- signals ----------------------------------------------------------------------------------------------------------
+# --- signals
 
 child=''
 
@@ -256,7 +256,8 @@ out_of_time() {
         say "requeued: it goes on with what remains when its turn comes again"
         exit 0
     fi
-    say "nothing was finished in this time, so it is not tried again. Give it more: TIME in $site"
+    say "nothing was finished in this time, so it would be no use to try again"
+    say "give it more time: TIME in $site"
     exit 1
 }
 

@@ -20,13 +20,16 @@
 
 set -euo pipefail
 
-# --- 1. Where is the repository? Slurm runs a copy of this file, so it is where sbatch was called, or as Slurm knows. --
+# --- 1. Where is the repository?
+# Slurm runs a copy of this file. So it is where sbatch was called, or as Slurm knows.
 template=frovedis_lab.sh
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [ -n "${SLURM_JOB_ID:-}" ] && [ ! -r "$root/slurm/common.sh" ]; then
     root=${SLURM_SUBMIT_DIR:-}
-    [ -r "$root/slurm/common.sh" ] ||
-        root=$(scontrol show job "$SLURM_JOB_ID" | sed -n "s|^ *Command=\(.*\)/slurm/$template.*|\1|p") || true
+    if [ ! -r "$root/slurm/common.sh" ]; then
+        root=$(scontrol show job "$SLURM_JOB_ID" |
+            sed -n "s|^ *Command=\(.*\)/slurm/$template.*|\1|p") || true
+    fi
 fi
 if [ ! -r "$root/slurm/common.sh" ]; then
     echo "error: the repository was not found. Call this as slurm/$template from its root" >&2
@@ -35,7 +38,7 @@ fi
 # shellcheck source=slurm/common.sh
 source "$root/slurm/common.sh"
 
-# --- 2. Settings and arguments ----------------------------------------------------------------------------------------
+# --- 2. Settings and arguments
 read_site
 read_arguments "$@"
 default_labs "$root"/labs/solutions/0[78]_*.ipynb
@@ -43,14 +46,15 @@ check_arguments
 program=${PROGRAM:-$root/slurm/spmd.py}
 ranks=${SLURM_NTASKS:-2}
 
-# --- 3. The work ------------------------------------------------------------------------------------------------------
+# --- 3. The work
 
 # One lab: the notebook is one process, and starts the ranks itself, by mpirun, within the job.
 lab() {
     choose_options "$1"
     if has_parameter ranks "$1"; then mine+=(-p "ranks=$ranks"); fi
     # Hydra, MPICH's mpirun, would ask Slurm to start the ranks. On one node it can do that itself.
-    HYDRA_LAUNCHER=fork run "$python" -m labs.cli check "$1" "${mine[@]}" --keep "$results" --json "$results/$1.json"
+    HYDRA_LAUNCHER=fork run "$python" -m labs.cli check "$1" "${mine[@]}" \
+        --keep "$results" --json "$results/$1.json"
 }
 
 # The program: srun starts it as often as the job has tasks, and PMI-2 tells each process its rank.
@@ -65,7 +69,7 @@ spmd() {
     return "$status"
 }
 
-# --- 4. Outside of a job: submit. Inside: do it. ----------------------------------------------------------------------
+# --- 4. Outside of a job: submit. Inside: do it.
 if [ -n "$dry" ] || ! in_job; then
     submit
     [ -z "$dry" ] || show_plan "srun --mpi=pmi2 python ${program##*/}, on as many ranks as the job has tasks"

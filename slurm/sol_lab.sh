@@ -20,13 +20,16 @@
 
 set -euo pipefail
 
-# --- 1. Where is the repository? Slurm runs a copy of this file, so it is where sbatch was called, or as Slurm knows. --
+# --- 1. Where is the repository?
+# Slurm runs a copy of this file. So it is where sbatch was called, or as Slurm knows.
 template=sol_lab.sh
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [ -n "${SLURM_JOB_ID:-}" ] && [ ! -r "$root/slurm/common.sh" ]; then
     root=${SLURM_SUBMIT_DIR:-}
-    [ -r "$root/slurm/common.sh" ] ||
-        root=$(scontrol show job "$SLURM_JOB_ID" | sed -n "s|^ *Command=\(.*\)/slurm/$template.*|\1|p") || true
+    if [ ! -r "$root/slurm/common.sh" ]; then
+        root=$(scontrol show job "$SLURM_JOB_ID" |
+            sed -n "s|^ *Command=\(.*\)/slurm/$template.*|\1|p") || true
+    fi
 fi
 if [ ! -r "$root/slurm/common.sh" ]; then
     echo "error: the repository was not found. Call this as slurm/$template from its root" >&2
@@ -35,21 +38,22 @@ fi
 # shellcheck source=slurm/common.sh
 source "$root/slurm/common.sh"
 
-# --- 2. Settings and arguments ----------------------------------------------------------------------------------------
+# --- 2. Settings and arguments
 read_site
 read_arguments "$@"
 default_labs "$root"/labs/solutions/0[1-6]_*.ipynb
 check_arguments
 
-# --- 3. The work ------------------------------------------------------------------------------------------------------
+# --- 3. The work
 
 # One lab: its notebook with the solutions, executed, goes into the folder of results.
 lab() {
     choose_options "$1"
-    run "$python" -m labs.cli check "$1" "${mine[@]}" --keep "$results" --json "$results/$1.json"
+    run "$python" -m labs.cli check "$1" "${mine[@]}" \
+        --keep "$results" --json "$results/$1.json"
 }
 
-# --- 4. Outside of a job: submit. Inside: do it. ----------------------------------------------------------------------
+# --- 4. Outside of a job: submit. Inside: do it.
 if [ -n "$dry" ] || ! in_job; then
     submit
     [ -z "$dry" ] || show_plan ''
