@@ -131,7 +131,7 @@ def draw_word_count(ranks: int, step: int) -> str:
         drawn.append(words(52, top + 16, f"rank {rank}", "end"))
         left = 62
         for word, count in part:
-            text = f"{word} {count}"
+            text = f"{word} {count} \u2192{home(word, ranks)}"
             wide = 14 + 7 * len(text)
             if left + wide > 696:
                 left, top = 62, top + 26
@@ -142,7 +142,7 @@ def draw_word_count(ranks: int, step: int) -> str:
     sent = sum(home(pair[0], ranks) != place for place, pair in before)
     total = sum(len(line.split()) for line in LINES)
     said = (
-        f"0: {total} pairs of a word and 1. A word's colour says on which rank it will be counted.",
+        f"0: {total} pairs of a word and 1. The arrow and the colour say on which rank a word will be counted.",
         f"1: each rank adds up what it has already. {total} pairs became {len(before)}, and nothing was sent.",
         f"2: each pair goes to its rank; {sent} of {len(before)} had to move. Equal words are now together.",
         "3: each rank adds up. Every word is on one rank, with its count.",

@@ -127,10 +127,10 @@ lab07.partitions()
 # rank, however long the vector is. `map` and `filter` send nothing, and that is what makes a distributed program fast.
 
 # %%
-threes = doubled.filter(lambda x: x % 3 == 0)
+large = doubled.filter(lambda x: x > 8)
 print("on each rank:", doubled.sizes())
-print("filtered:    ", threes.sizes())
-print("aligned:     ", threes.align().sizes())
+print("filtered:    ", large.sizes())
+print("aligned:     ", large.align().sizes())
 print("sorted:      ", scatter([3, 1, 2]).sort(reverse=True).gather())
 print("zipped:      ", scatter(["a", "b"]).zip(scatter([1, 2])).gather())
 
@@ -220,7 +220,11 @@ import numpy as np
 from labs import show
 
 many = scatter(np.arange(30_000.0))
-both = show.times({"map": lambda: many.map(lambda x: x * x + 1), "mapv": lambda: many.mapv(lambda x: x * x + 1)}, 1)
+calls = {
+    "map": lambda: many.map(lambda x: x * x + 1),
+    "mapv": lambda: many.mapv(lambda x: x * x + 1),
+}
+both = show.times(calls, 1)
 print(f"30,000 elements: map {both['map']:.1f} ms, mapv {both['mapv']:.1f} ms")
 
 # %% [markdown]
@@ -246,7 +250,8 @@ lab07.word_count()
 from sklearn.datasets import load_wine
 
 lines = scatter(load_wine().DESCR.splitlines())
-counts = lines.flat_map(str.split).map(lambda word: (word.lower(), 1)).reduce_by_key(lambda x, y: x + y)
+pairs = lines.flat_map(str.split).map(lambda word: (word.lower(), 1))
+counts = pairs.reduce_by_key(lambda x, y: x + y)
 print(len(counts), "different words; most of all:")
 print(counts.as_dvector().sort(key=lambda pair: pair[1], reverse=True).first(6))
 print("wine:", counts["wine"])
@@ -473,14 +478,14 @@ ex.check(sparse_bytes)
 # %%
 large = lab07_sparse.heavy_tailed(rows, seed)
 lengths = np.diff(large.indptr)
-print(f"{large.shape[0]:,} rows, {large.nnz:,} elements; half of the rows have {np.median(lengths):.0f} or fewer,")
-print(f"the longest has {lengths.max():,}")
+print(f"{large.shape[0]:,} rows, {large.nnz:,} elements")
+print(f"half of the rows have {np.median(lengths):.0f} or fewer, the longest has {lengths.max():,}\n")
 lab07_sparse.table(large)
 
 # %% [markdown]
 # **Look at the last column**: how many elements a vector instruction works on, if registers have 256 places. CRS fills
-# them to a few places. ELL fills them perfectly, and nearly all of it is padding. JDS and the hybrid have neither
-# fault to that degree.
+# them to a few places. ELL fills them nearly to the end, and almost all of it is padding. JDS and the hybrid have
+# neither fault to that degree.
 #
 # `vector length` is counted, not measured. What does it come to? On the left, the product on your own machine. On the
 # right, lab 06's model of the Vector Engine: an instruction takes `start` cycles, and one for each 32 elements.
@@ -556,7 +561,8 @@ def jds_times(order, starts, index, value, x):
     for d in range(len(starts) - 1):
         first, last = starts[d], starts[d + 1]
         rows_here = order[: last - first]  # each row once, so += is safe
-        y[rows_here] += value[first:last] * x[index[first:last]]  # a gather, a multiplication, an addition
+        # A gather, a multiplication and an addition, for the whole diagonal.
+        y[rows_here] += value[first:last] * x[index[first:last]]
     return y
 
 
