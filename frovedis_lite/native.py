@@ -35,6 +35,14 @@ def address(array: np.ndarray, dtype: np.dtype | type) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
 
 
+def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Zeros that begin at a multiple of 64 bytes, a line of the cache."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
 @functools.cache
 def threads() -> int:
     """Threads that this process may use: FROVEDIS_THREADS, or its share of the processors among the ranks here."""

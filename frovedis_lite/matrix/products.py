@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from frovedis_lite.native import address, library, threads
+from frovedis_lite.native import address, aligned, library, threads
 
 SHORT = {"float32": "f32", "float64": "f64", "int32": "i32", "int64": "i64"}
 MOST_SUMS = 1 << 27  # bytes that the threads of one transposed product may add up in
@@ -69,9 +69,10 @@ def gram_times(A: Any, x: np.ndarray, weights: np.ndarray | None = None) -> np.n
     y = np.empty((A.shape[1], *x.shape[1:]), A.dtype)
     used = _threads_for(A.shape[1] * width)
     sums = np.zeros((used, A.shape[1] * width))
+    near = aligned((used, A.shape[1], 8), np.float64) if width == 4 else None
     if weights is not None:
         weights, _ = _operand(A, weights, A.shape[0])
-    _call("sparse_gram", A, (A.shape[1], weights), width, x, (sums,), y, used)
+    _call("sparse_gram", A, (A.shape[1], weights), width, x, (sums, near), y, used)
     return y
 
 
@@ -106,7 +107,7 @@ def _call(name: str, A: Any, before: tuple[Any, ...], width: int, x: np.ndarray,
     index, value = indices_of(A), np.ascontiguousarray(A.data)
     arrays = [address(starts, starts.dtype), address(index, np.int32), address(value, A.dtype)]
     weighing = [None if w is None else address(w, A.dtype) for w in weights]
-    sums = [address(s, np.float64) for s in between]
+    sums = [None if s is None else address(s, np.float64) for s in between]
     sizes = [ctypes.c_int64(n) for n in (A.shape[0], *columns)]
     operands = [ctypes.c_int64(width), address(x, A.dtype), *sums, address(y, A.dtype)]
     kernel(*sizes, *arrays, *weighing, *operands, ctypes.c_int(n))

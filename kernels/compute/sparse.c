@@ -22,6 +22,10 @@ typedef double sparse_sums8 __attribute__((vector_size(64), aligned(8), may_alia
 typedef double sparse_sums4 __attribute__((vector_size(32), aligned(8), may_alias));
 typedef double sparse_sums2 __attribute__((vector_size(16), aligned(8), may_alias));
 
+typedef struct {
+    sparse_sums4 x, sums;
+} sparse_near;
+
 /* The sum over threads of what each has added up, for a range of places. */
 typedef struct {
     const double *sums;

@@ -9,18 +9,10 @@ from scipy import sparse
 
 from frovedis_lite.matrix.products import times
 from frovedis_lite.mllib.samples import keys_of
-from frovedis_lite.native import address, library, threads
+from frovedis_lite.native import address, aligned, library, threads
 
 TASKS = 16  # sums of rows side by side: as many as there are threads, or this many where they are small
 SMALL = 1 << 19  # numbers in all of them
-
-
-def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Zeros that begin at a multiple of 64 bytes."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.zeros(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 class Rows:
