@@ -16,7 +16,7 @@ typedef WHOLE NAME(ivec) __attribute__((vector_size(64)));
 typedef struct {
     const REAL *X, *weights, *centers, *half, *shift;
     const int32_t *indptr, *indices; /* of sparse rows, whose numbers are X */
-    int64_t rows, columns, count, padded, tasks;
+    int64_t rows, columns, count, padded, tasks, again;
     int32_t *labels;
     int64_t *changed;  /* [tasks] rows with a weight and another label than before */
     double *sums;      /* [tasks, count, columns + 1]: of weighted rows less shift, and of weights; or NULL */
@@ -195,6 +195,11 @@ static void NAME(sparse_scores)(const NAME(job) * job, int64_t row, REAL *score)
     }
 }
 
+static void NAME(add)(const NAME(job) * job, int64_t row, double *sum, double w) {
+    for (int32_t i = job->indptr[row]; i < job->indptr[row + 1]; i++) sum[job->indices[i]] += w * (double)job->X[i];
+    sum[job->columns] += w;
+}
+
 static void NAME(sparse_task)(void *made, int64_t task) {
     const NAME(job) *job = made;
     REAL *score = aligned_alloc(64, (size_t)job->padded * sizeof(REAL));
@@ -205,27 +210,52 @@ static void NAME(sparse_task)(void *made, int64_t task) {
         NAME(sparse_scores)(job, row, score);
         int32_t label = 0;
         for (int64_t k = 1; k < job->count; k++) label = score[k] < score[label] ? (int32_t)k : label;
-        changed += label != job->labels[row] && (!job->weights || job->weights[row] > 0);
+        const int32_t before = job->labels[row];
+        changed += label != before && (!job->weights || job->weights[row] > 0);
         job->labels[row] = label;
-        if (!job->sums) continue;
-        double *sum = job->sums + (task * job->count + label) * (columns + 1);
+        if (!job->sums || (job->again && label == before)) continue;
         const double w = job->weights ? (double)job->weights[row] : 1;
-        for (int32_t i = job->indptr[row]; i < job->indptr[row + 1]; i++)
-            sum[job->indices[i]] += w * (double)job->X[i];
-        sum[columns] += w;
+        NAME(add)(job, row, job->sums + (task * job->count + label) * (columns + 1), w);
+        if (job->again) NAME(add)(job, row, job->sums + (task * job->count + before) * (columns + 1), -w);
     }
     job->changed[task] = changed;
     free(score);
 }
 
-/* The same as kmeans_assign for CSR rows. centers [columns, padded] and half [padded] begin at multiples of 64 bytes. */
+/* The same as kmeans_assign for CSR rows. centers [columns, padded] and half [padded] begin at multiples of 64 bytes.
+ * again: sums are those of the labels that came in, and only rows whose label changes are moved in them. */
 void NAME(kmeans_assign_csr)(const REAL *data, const int32_t *indices, const int32_t *indptr, const REAL *weights,
                              const REAL *centers, const REAL *half, int32_t *labels, double *sums, int64_t *changed,
-                             int64_t rows, int64_t columns, int64_t count, int64_t padded, int64_t tasks, int threads) {
+                             int64_t rows, int64_t columns, int64_t count, int64_t padded, int64_t again, int64_t tasks,
+                             int threads) {
     NAME(job) job = {.X = data, .indices = indices, .indptr = indptr, .weights = weights, .centers = centers};
+    job.again = again;
     job.half = half, job.rows = rows, job.columns = columns, job.count = count, job.padded = padded;
     job.tasks = tasks, job.labels = labels, job.sums = sums, job.changed = changed;
     sol_parallel(NAME(sparse_task), &job, tasks, threads);
+}
+
+static void NAME(sparse_own_task)(void *made, int64_t task) {
+    const NAME(job) *job = made;
+    const int64_t end = sol_first(job->rows, task + 1, job->tasks);
+    for (int64_t row = sol_first(job->rows, task, job->tasks); row < end; row++) {
+        const double *const center = job->nearest + (int64_t)job->labels[row] * job->columns;
+        double sum = 0;
+        for (int32_t i = job->indptr[row]; i < job->indptr[row + 1]; i++) {
+            const double at = center[job->indices[i]], off = (double)job->X[i] - at;
+            sum += off * off - at * at;
+        }
+        job->distances[row] = sum;
+    }
+}
+
+/* distances [rows]: squares of the distances of CSR rows to centers [count, columns] of their labels, less the squares of
+ * these centers. */
+void NAME(kmeans_own_csr)(const REAL *data, const int32_t *indices, const int32_t *indptr, const double *centers,
+                          int32_t *labels, double *distances, int64_t rows, int64_t columns, int64_t tasks, int threads) {
+    NAME(job) job = {.X = data, .indices = indices, .indptr = indptr, .nearest = centers, .labels = labels};
+    job.rows = rows, job.columns = columns, job.tasks = tasks, job.distances = distances;
+    sol_parallel(NAME(sparse_own_task), &job, tasks, threads);
 }
 #undef SCORES
 #undef VEC

@@ -33,6 +33,7 @@ class Rows:
         self.weights = None if weights is None else np.ascontiguousarray(weights, dtype=X.dtype)
         self.shift = np.zeros(self.columns, X.dtype) if shift is None else np.ascontiguousarray(shift, dtype=X.dtype)
         self.kind = "f32" if X.dtype == np.float32 else "f64"
+        self._summed: tuple[np.ndarray, np.ndarray] | None = None  # labels, and the sums of sparse rows by them
         if self.sparse:
             if X.nnz > np.iinfo(np.int32).max:
                 raise ValueError(f"k-means takes less than 2^31 non-zeros on a rank, not {X.nnz}; use more ranks")
@@ -56,6 +57,9 @@ class Rows:
     def assign(self, centers: np.ndarray, labels: np.ndarray, sums: bool) -> tuple[np.ndarray | None, int]:
         """The nearest centroid of every row, the first of several.
 
+        Where the same labels come in that came out the last time, only sparse rows that change theirs are summed up
+        anew. (Not with weights: sums of what has left would end in rounding, and not in zero.)
+
         Args:
             centers: [count, columns], less `shift`.
             labels: [rows] int32; they are replaced.
@@ -66,7 +70,9 @@ class Rows:
         """
         count = len(centers)
         tasks = max(1, min(max(threads(), min(TASKS, SMALL // (count * (self.columns + 1)))), self.rows // 64))
-        made = np.zeros((tasks, count, self.columns + 1)) if sums else None
+        again = sums and self._summed is not None and self._summed[0] is labels
+        made = self._summed[1] if again else np.zeros((tasks, count, self.columns + 1)) if sums else None
+        self._summed = (labels, made) if sums and self.sparse and self.weights is None else None
         changed = np.zeros(tasks, np.int64)
         centers = np.ascontiguousarray(centers, dtype=self.dtype)
         half = (np.einsum("ij,ij->i", centers, centers, dtype=np.float64) / 2).astype(self.dtype)
@@ -78,7 +84,7 @@ class Rows:
             padded = -(-count // lanes) * lanes
             turned, halves = aligned((self.columns, padded), self.dtype), aligned((padded,), self.dtype)
             turned[:, :count], halves[:count] = centers.T, half
-            sizes = (self.rows, self.columns, count, padded, tasks)
+            sizes = (self.rows, self.columns, count, padded, int(again), tasks)
             own = np.ascontiguousarray(self.X.data), self.indices, self.indptr
             self._call("kmeans_assign_csr", *own, self.weights, turned, halves, labels, made, changed, *sizes)
         return None if made is None else made.sum(axis=0), int(changed.sum())
@@ -109,11 +115,11 @@ class Rows:
     def own(self, centers: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Squares of distances of rows to centers [count, columns] (less `shift`) of their labels: [rows] float64."""
         if self.sparse:
-            wide = centers.astype(np.float64)
-            row = np.repeat(np.arange(self.rows), np.diff(self.indptr))
-            at = wide[labels[row], self.indices]
-            more = np.bincount(row, weights=(self.X.data - at) ** 2 - at**2, minlength=self.rows)
-            distances = more + np.square(wide).sum(axis=1)[labels]
+            wide = np.ascontiguousarray(centers, np.float64)
+            distances, tasks = np.empty(self.rows), max(1, min(TASKS, self.rows // 64))
+            own = np.ascontiguousarray(self.X.data), self.indices, self.indptr
+            self._call("kmeans_own_csr", *own, wide, labels, distances, self.rows, self.columns, tasks)
+            distances += np.square(wide).sum(axis=1)[labels]
             self._exactly(distances[None], wide, labels)
             return distances
         distances = np.empty(self.rows)
