@@ -32,7 +32,7 @@ if [ -n "${SLURM_JOB_ID:-}" ] && [ ! -r "$root/slurm/common.sh" ]; then
     fi
 fi
 if [ ! -r "$root/slurm/common.sh" ]; then
-    echo "error: the repository was not found. Call this as slurm/$template from its root" >&2
+    echo "error: the repository was not found: call slurm/$template from its root" >&2
     exit 2
 fi
 # shellcheck source=slurm/common.sh

@@ -204,7 +204,7 @@ REASONS = {"too_short": "time", "broken": "program", "forgotten": "user", "greed
 KINDS = ("time", "memory", "program", "user")
 LOOK = {
     "too_short": "Look at its state, TIMEOUT, and compare the columns Elapsed and Timelimit.",
-    "broken": "Its log is a traceback of Python: it had everything it asked for, and failed by itself.",
+    "broken": "Its log ends with an error of Python's: it had everything it asked for, and failed by itself.",
     "forgotten": "Nothing was exceeded: its log only says CANCELLED, and when. Somebody typed scancel.",
     "greedy": "Its program did nothing wrong, and was ended from outside: 0:9 is the signal that kills. Read its log.",
     "ranks": "Its log names srun, which was asked for two tasks in a job of one: the script is wrong.",
@@ -249,6 +249,7 @@ def what_happened(answer):
     "10-3",
     "Find the mistakes",
     minutes=5,
+    core=False,
     hints=[
         "Compare the script with the sentence above it: two tasks, 2 GB, ten minutes. Where does the script say each "
         "of these, and does Slurm read it so?",

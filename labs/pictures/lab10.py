@@ -18,6 +18,11 @@ from labs.pictures.lab06_svg import BLUE, LINE, ORANGE, Controls, box, page, par
 from labs.widgets import Slider
 
 SECONDS = 20  # that a command of Slurm may take
+FRAME = (
+    "border: 1px solid currentColor; border-radius: 4px; padding: 8px; margin: 4px 0; box-sizing: border-box; "
+    "max-width: 100%; white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere; overflow-x: hidden; "
+    "color: inherit; background: none"
+)
 
 
 # --- files and commands ----------------------------------------------------------------------------------------------
@@ -68,12 +73,12 @@ def ask(command: str) -> HTML:
     elif answers():
         _, text = _call(command)
         return _screen(command, text, "run here, now")
-    return shipped("sinfo" if command == "sinfo" else "dry")
+    return shipped("sinfo" if command.startswith("sinfo") else "dry")
 
 
 def shipped(name: str) -> HTML:
     """What was recorded, with its label."""
-    shown = [f"$ {command}\n{text}" for command, text in lab10_shipped.TEXTS[name]]
+    shown = [f"$ {command}\n{text.rstrip()}" for command, text in lab10_shipped.TEXTS[name]]
     return _screen("", "\n\n".join(shown), f"shipped result: {lab10_shipped.WHERE}")
 
 
@@ -81,8 +86,7 @@ def _screen(command: str, text: str, label: str) -> HTML:
     """A terminal's text in a frame, with where it is from."""
     text = f"$ {command}\n{text}" if command else text
     shown = html.escape("\n".join(row.rstrip() for row in text.splitlines()))
-    frame = "border: 1px solid currentColor; border-radius: 4px; padding: 8px; margin: 0; overflow-x: hidden"
-    pre = f'<pre style="{frame}; white-space: pre-wrap; color: inherit; background: none">{shown}</pre>'
+    pre = f'<pre style="{FRAME}">{shown}</pre>'
     return HTML(page(pre, f'<p style="margin: 2px 0; font-style: italic">{html.escape(label)}</p>'))
 
 
@@ -179,7 +183,7 @@ ENDS = [
     ("COMPLETED", "the script ended with status 0"),
     ("FAILED", "it ended with another status"),
     ("TIMEOUT", "the time limit was reached"),
-    ("OUT_OF_MEMORY", "it took more memory than asked for"),
+    ("OUT_OF_MEMORY", "more memory than asked for"),
     ("CANCELLED", "scancel, or Slurm itself"),
     ("PREEMPTED", "another job took its place"),
     ("NODE_FAIL", "the node broke down"),
@@ -202,7 +206,8 @@ def states() -> HTML:
     parts += [_arrow(202, 120, 266, 120), words(234, 112, "room", "middle")]
     parts += [f'<path d="M325 142V176H145V152" {LINE} stroke-width="2"/>', _arrow(145, 160, 145, 143)]
     parts.append(words(235, 192, "requeued", "middle"))
-    parts += [f'<path d="M145 98V24H452" {LINE} stroke-dasharray="5 4"/>', words(160, 18, "scancel while it waits")]
+    parts += [f'<path d="M145 98V60" {LINE} stroke-dasharray="5 4"/>', _arrow(145, 64, 145, 52)]
+    parts += [words(145, 28, "scancel while it waits:", "middle"), words(145, 44, "CANCELLED", "middle")]
     for row, (name, why) in enumerate(ENDS):
         top = 34 + 30 * row
         filled = name == "COMPLETED"
@@ -264,7 +269,6 @@ def draw_history(second: int) -> str:
         place = left + wide * tick / last
         parts += [f'<path d="M{place:.1f} {bottom}v5" {LINE}/>', words(place, bottom + 18, f"{tick} s", "middle")]
     text = f"The queue after {second} seconds. {'; '.join(told)}."
-    frame = "border: 1px solid currentColor; padding: 8px; margin: 4px 0; color: inherit; background: none"
-    listing = f'<pre style="{frame}">$ squeue --me\n{html.escape(queue_at(second))}</pre>'
+    listing = f'<pre style="{FRAME}">$ squeue --me\n{html.escape(queue_at(second))}</pre>'
     label = paragraph(f"Shipped result: {lab10_shipped.WHERE}.")
     return page(svg(760, bottom + 26, text, *parts), listing, label)

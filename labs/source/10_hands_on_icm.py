@@ -31,21 +31,21 @@
 #
 # | section | time | kind |
 # |:---|:---|:---|
-# | 1. Where you are | 4 min | core |
-# | 2. What to write down: the site's settings | 3 min | core |
-# | 3. A batch script, part by part | 6 min | core |
+# | 1. Where you are | 3 min | core |
+# | 2. What to write down: the site's settings | 2 min | core |
+# | 3. A batch script, part by part | 5 min | core |
 # | 4. Exercise 10-1: write the directives | 5 min | core |
 # | 5. Submit, look, cancel | 4 min | core |
-# | 6. What becomes of a job | 4 min | core |
+# | 6. What becomes of a job | 3 min | core |
 # | 7. Exercise 10-2: what happened to these jobs? | 4 min | core |
-# | 8. What Slurm says when it says no | 3 min | core |
-# | 9. Exercise 10-3: find the mistakes | 5 min | core |
-# | 10. The result | 3 min | core |
+# | 8. What Slurm says when it says no | 2 min | core |
+# | 9. Exercise 10-3: find the mistakes | 5 min | optional |
+# | 10. The result | 2 min | core |
 # | 11. Exercise 10-4: how much time to ask for | 7 min | optional |
 # | 12. Many jobs at once | 2 min | optional |
-# | 13. What you have seen | 2 min | core |
+# | 13. What you have seen | 1 min | core |
 #
-# The core is about 43 minutes. Run the cells from top to bottom, with <kbd>Shift</kbd>+<kbd>Enter</kbd>.
+# The core is about 31 minutes. Run the cells from top to bottom, with <kbd>Shift</kbd>+<kbd>Enter</kbd>.
 
 # %% tags=["parameters"]
 submit = True  # where Slurm answers: send it a job of a few seconds
@@ -110,7 +110,7 @@ lab10.part("site.conf", "# --- for sbatch", "MEMORY=")
 # `sinfo` says which partitions there are:
 
 # %%
-lab10.ask("sinfo")
+lab10.ask("sinfo --format='%P %a %l %D %t %N %G'")
 
 # %% [markdown]
 # **Look at `GRES`**, generic resources: `ve:8` on one node. The star marks the partition you get without asking.
@@ -148,7 +148,7 @@ lab10.part("sol_lab.sh", "# --- 1. Where", 'source "$root')
 lab10.part("sol_lab.sh", "# --- 3. The work", "summary")
 
 # %% [markdown]
-# **Look at the four lines in the middle.** Outside of a job (the variable `SLURM_JOB_ID` is not set) the script submits
+# **Look at part 4.** Outside of a job (the variable `SLURM_JOB_ID` is not set) the script submits
 # itself, with the flags of `site.conf`. Inside of one, it goes on to the work: each lab *once*. A lab that is finished
 # leaves a file with its name and `.done`. When the job is started again, it is not run again.
 #
@@ -247,8 +247,8 @@ lab10.states()
 # may go back from running to waiting: when the node fails, when a job of higher priority takes its place, or when it
 # asks for it, as our script does.
 #
-# Here is the queue of section 5 from its beginning to its end, as it was recorded. One bar for each job: white is
-# waiting, blue is running.
+# Here is the queue of section 5 from its beginning to its end, as it was recorded. One bar for each job: empty is
+# waiting, full is running.
 
 # %%
 lab10.history()
@@ -285,7 +285,7 @@ reasons = {"too_short": ..., "broken": ..., "forgotten": ..., "greedy": ..., "ra
 # %% tags=["solution", "ex-10-2"]
 reasons = {
     "too_short": "time",  # "DUE TO TIME LIMIT", state TIMEOUT
-    "broken": "program",  # Python's traceback, state FAILED
+    "broken": "program",  # an error of Python's, state FAILED
     "forgotten": "user",  # CANCELLED by user number 0, and no word about a limit
     "greedy": "memory",  # FAILED, too, but the log says "exceeded memory limit"
     "ranks": "program",  # srun asks for two tasks in a job that has one
@@ -329,7 +329,7 @@ lab10.shipped("refused")
 # | `/bin/bash^M: bad interpreter` | the script was written on Windows: `dos2unix script.sh` |
 
 # %% [markdown]
-# ## 9. Exercise 10-3: find the mistakes (core, 5 min)
+# ## 9. Exercise 10-3: find the mistakes (optional, 5 min)
 #
 # A colleague sends you this script. It is to run `hostname` in two tasks, with 2 GB of memory, for ten minutes at most.
 # Slurm accepts it, and yet **three things are wrong with it**.
@@ -381,8 +381,8 @@ lab10.shipped("log")
 
 # %% [markdown]
 # **Look at its first lines**: the node, the cores, the Vector Engine that was granted. (This Slurm ran on a machine
-# without cards, and the script says so. The labs run on the CPU in any case; their Vector Engine is simulated.) Then
-# `aurora doctor` looks at the node, the lab runs, and the last line says that nothing remains.
+# without cards, and the script says so. The labs run on the CPU in any case.) Then `aurora doctor` looks at the node
+# (where there is a `[...]`, rows of it are left out), the lab runs, and the last line says that nothing remains.
 #
 # The results lie in a folder of their own, under the `SCRATCH` of `site.conf`:
 
@@ -412,7 +412,8 @@ lab10.shipped("used")
 # A *quality of service* (QOS) is a set of limits that you choose with `--qos`. ICM had these for the Vector Engines:
 
 # %%
-QOS = {"short": 15, "limit": 6 * 60, "normal": 2 * 24 * 60, "long": 7 * 24 * 60}  # the longest time, in minutes
+# The longest time of each, in minutes.
+QOS = {"short": 15, "limit": 6 * 60, "normal": 2 * 24 * 60, "long": 7 * 24 * 60}
 
 # %% [markdown]
 # **Write `ask(seconds)`.** It gets the run time that you have measured, in seconds, and gives a pair: the QOS and the
