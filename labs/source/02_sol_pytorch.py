@@ -174,7 +174,9 @@ HTML(pictures.cluster(explanation, 6))
 # %%
 import ipywidgets
 
-number = ipywidgets.IntSlider(value=6, min=0, max=len(explanation.rows) - 1, description="cluster")
+from labs.widgets import Slider
+
+number = Slider("cluster", 6, 0, len(explanation.rows) - 1)
 card = ipywidgets.HTML()
 ipywidgets.dlink((number, "value"), (card, "value"), lambda n: pictures.cluster(explanation, n))
 ipywidgets.VBox([number, card])
