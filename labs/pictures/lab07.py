@@ -162,7 +162,7 @@ def layouts() -> Controls:
     controls = {
         "layout": menu("layout", LAYOUTS, "row-major"),
         "ranks": Slider("ranks", 4, 1, 8),
-        "done": Slider("rows, columns done", 0, 0, ORDER),
+        "done": Slider("done", 0, 0, ORDER),
     }
     return Controls(draw_layout, controls)
 

@@ -204,7 +204,7 @@ def more_ranks() -> Controls:
     controls = {
         "parallel": Slider("parallel part, %", 95, 50, 100),
         "work": Slider("work of one, ms", 100, 1, 1000),
-        "message": Slider("messages, ms each", 1, 0, 20),
+        "message": Slider("a message, ms", 1, 0, 20),
         "ranks": Slider("ranks", 8, 1, RANKS),
     }
     return Controls(draw_more_ranks, controls)

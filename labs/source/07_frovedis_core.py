@@ -72,7 +72,7 @@ seed = 0  # of all random numbers
 # One line starts them. It is the same line as in Frovedis, with the command that starts an MPI program:
 
 # %%
-from frovedis_lite.errors import ServerError
+from frovedis_lite.errors import FrovedisError, ServerError
 from frovedis_lite.exrpc.server import FrovedisServer
 
 FrovedisServer.shut_down()  # if this cell ran before; else it does nothing
@@ -331,7 +331,8 @@ except ZeroDivisionError as error:
 print("and the ranks still work:", numbers.sum())
 
 # %% [markdown]
-# Without `try`, the whole traceback is shown. **Put 7 in place of 3**: with two ranks it is now rank 1 that fails.
+# Without `try`, the whole traceback is shown. **Put 7 in place of 3**: with two ranks it is now rank 1 that fails, and
+# the text says so.
 #
 # All ranks are told that one of them has failed, so none waits for ever for a message that does not come: in MPI
 # programs that is what usually happens then.
@@ -343,10 +344,8 @@ FrovedisServer.shut_down()
 print("is there a server?", FrovedisServer.isUP())
 try:
     numbers.sum()
-except (ServerError, RuntimeError) as error:
+except FrovedisError as error:
     print(f"{type(error).__name__}: {error}")
-else:
-    print("the one process, which had the data, is still there")
 
 # %% [markdown]
 # From here on this notebook works without ranks of its own. With no server everything runs in this process, and
@@ -366,10 +365,10 @@ lab07.layouts()
 # - **Block-cyclic**: small blocks are dealt out like cards, over a grid of ranks. (2 x 2 in the picture, 64 x 64 in the
 #   library.)
 #
-# **Now solve a system of equations**, by elimination: it does away with the first row and column, then the second, and
-# works on what is left. **Move the slider "done" to 6**, in each layout. With rows in one piece, half of the ranks are
-# out of work by then. **Choose block-cyclic**: all of them have work until the end. ScaLAPACK stores its matrices
-# that way, and so does Frovedis.
+# **Now solve a system of equations**, by elimination: it does away with the first row and column, then the second,
+# and works on what is left. **Move the slider "done" to 6**, in each layout. With rows in one piece, half of the
+# ranks are out of work by then. **Choose block-cyclic**: all of them have work until nearly the end. ScaLAPACK stores
+# its matrices that way, and so does Frovedis.
 
 # %% [markdown]
 # ## 10. Solve, and singular values (optional, 4 min)

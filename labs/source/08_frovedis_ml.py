@@ -271,9 +271,9 @@ for name, data in {"1200 rows": (X_learn, y_learn), "2400 rows": twice}.items():
 
 # %% [markdown]
 # **Compare the lines with 1200 and 2400 rows**: the sums are not larger. For logistic regression a sum has one number
-# for each weight and a few more: 10 classes x 65 x 8 bytes. For k-means it has a row for each centroid: 10 x 65 numbers
-# of 8 bytes. Twice the data is twice the work for each rank, and the same messages. That is why such algorithms
-# can be spread over many processors at all.
+# for each weight and a few more: 10 classes x 65 x 8 bytes. For k-means it has a row for each centroid: 10 x 65
+# numbers of 8 bytes, and there are small sums besides, so the average is lower. Twice the data is twice the work for
+# each rank, and the same messages. That is why such algorithms can be spread over many processors at all.
 
 # %% [markdown]
 # ## 6. Exercise 08-2: k-means on a rank (core, 8 min)
@@ -367,7 +367,7 @@ FrovedisServer.shut_down()  # from here on in this process
 
 tumours, kind = load_breast_cancer(return_X_y=True)
 tumours = (tumours - tumours.mean(axis=0)) / tumours.std(axis=0)
-counts = [1, 2, 3, 5, 8, 12, 16, 20, 25, 30]
+counts = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20, 25, 30]
 above = lab08.convergence(tumours, kind, ["lbfgs", "newton-cg", "sag", "saga"], counts, seed)
 lab08.draw_convergence(above, counts)
 
@@ -376,11 +376,11 @@ lab08.draw_convergence(above, counts)
 #
 # - **sag** and **saga** take a small step for each row. **Look at the first iterations**: they get far while the
 #   others have seen all rows once or twice. Then they are slow. For a rough result, that is fine.
-# - **lbfgs** begins no better, learns the shape of the function from its own steps, and gets faster and faster.
+# - **lbfgs** begins no better, learns the shape of the function from its own steps, and soon leaves them behind.
 # - **newton-cg** knows the shape. It needs few iterations, and each costs several passes over the data.
 #
-# An iteration is not the same amount of work in each, and on ranks they send differently. `lbfgs`, one sum in each
-# iteration, is the default in both libraries for a reason.
+# An iteration is not the same amount of work in each, and on ranks they send differently. `lbfgs`, with little more
+# than one sum in an iteration, is the default in both libraries for a reason.
 
 # %% [markdown]
 # ## 9. Exercise 08-3: choose C (optional, 6 min)
@@ -432,7 +432,7 @@ ex.check(best_C)
 lab08.more_ranks()
 
 # %% [markdown]
-# **Set the messages to 0**: that is Amdahl's law alone. **Set them to 10, and the work to 50**: now there is a best
+# **Set the message to 0**: that is Amdahl's law alone. **Set it to 10, and the work to 50**: now there is a best
 # number of ranks, and more of them are slower. That is the case of section 4, with 1200 digits. **Raise the work to
 # 1000**, which is more data: the same messages now cost nearly nothing.
 
@@ -470,9 +470,9 @@ ex.check(speed_up)
 # %% [markdown]
 # ## 12. When a rank dies (optional, 3 min)
 #
-# With many processors, one of them will fail one day. In the original Frovedis the others then wait, and so do you. Try
-# it: this cell starts ranks and a long fit, and half a second later it kills the last rank, as the operating
-# system does when memory is short.
+# With many processors, one of them will fail one day. The original Frovedis has no way back from that. Try it here:
+# this cell starts ranks and a long fit, and half a second later it kills the last rank, as the operating system does
+# when memory is short.
 
 # %%
 import os
@@ -491,7 +491,7 @@ else:
     try:
         KMeans(30, init="random", n_init=5000, random_state=seed).fit(X)
     except ServerError as error:
-        print(f"{type(error).__name__}: {error}")
+        print(type(error).__name__, *str(error).split("; "), sep="\n  ")
 
 # %% [markdown]
 # The fit has ended with an error that names the rank, and the other rank has been ended, too. What was on the
