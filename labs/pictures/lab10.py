@@ -125,7 +125,10 @@ def tiny_job(submit: bool, patience: float) -> HTML:
             break
         time.sleep(0.5)
     log = folder / f"tiny-{number}.log"
-    said = log.read_text(errors="replace").rstrip() if log.exists() else "(no log yet: squeue --me says why)"
+    said = (
+        log.read_text(errors="replace").rstrip() if log.exists() else f"(no log yet; to end the job: scancel {number})"
+    )
+    log.unlink(missing_ok=True)  # it is shown, and would stay among the notebooks
     text = "\n".join([f"Submitted batch job {number}", *seen, f"\n$ cat {log.name}", said])
     return _screen("sbatch --time=1 --job-name=tiny --wrap='hostname; ...'", text, "run here, now")
 
@@ -269,6 +272,6 @@ def draw_history(second: int) -> str:
         place = left + wide * tick / last
         parts += [f'<path d="M{place:.1f} {bottom}v5" {LINE}/>', words(place, bottom + 18, f"{tick} s", "middle")]
     text = f"The queue after {second} seconds. {'; '.join(told)}."
-    listing = f'<pre style="{FRAME}">$ squeue --me\n{html.escape(queue_at(second))}</pre>'
+    listing = f'<pre style="{FRAME}; width: 660px">$ squeue --me\n{html.escape(queue_at(second))}</pre>'
     label = paragraph(f"Shipped result: {lab10_shipped.WHERE}.")
     return page(svg(760, bottom + 26, text, *parts), listing, label)

@@ -218,7 +218,8 @@ ex.check(directives)
 # | `sacct -j 15` | what became of a job, also months later |
 # | `srun --pty bash -l` | a shell on a compute node, to try things: the same flags as `sbatch` |
 #
-# To run lab 01 as a job, you would type the following on the login node.
+# To run lab 01 as a job, you would type the following on the login node. (The Slurm that was recorded here ran on one
+# virtual machine, `vm`, under the name of ICM's node, `pbaran`.)
 
 # %%
 lab10.shipped("submit")

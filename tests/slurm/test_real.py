@@ -202,6 +202,24 @@ def test_the_spmd_program_under_mpiexec_and_alone(cluster):
         assert "coefficients [1.0, 2.0, 3.0], intercept 4.000" in done.stdout
 
 
+def test_lab_10_asks_this_slurm(cluster, repository, tmp_path):
+    """What lab 10 shows where a Slurm answers is live, the job of a few seconds too."""
+    code = (
+        "from labs.pictures import lab10\n"
+        "print(lab10.ask('sinfo --format=%P').data, lab10.ask('slurm/sol_lab.sh --dry-run 01').data)\n"
+        "print(lab10.tiny_job(True, 60).data, lab10.where_am_i().data)"
+    )
+    environment = {**cluster.environment, "AURORA_SITE": str(repository.site), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert "shipped result" not in done.stdout
+    assert done.stdout.count("run here, now") == 3
+    assert "sbatch: Job" in done.stdout
+    assert "engine: none" in done.stdout
+    assert "probably a login node" in done.stdout
+    assert list(tmp_path.glob("tiny-*.log")) == []
+
+
 def test_no_lab_runs_without_a_python_environment(cluster, repository):
     repository.set(ENVIRONMENT=".venv")
     job = Job(cluster, repository, "sol_lab.sh", "01")
