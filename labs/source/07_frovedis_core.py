@@ -45,7 +45,7 @@
 # | 14. Exercise 07-4: a product with jagged diagonals | 10 min | optional |
 # | 15. What you have seen | 2 min | core |
 #
-# The core is about 50 minutes. Run the cells from top to bottom, with <kbd>Shift</kbd>+<kbd>Enter</kbd>.
+# The core is about 51 minutes. Run the cells from top to bottom, with <kbd>Shift</kbd>+<kbd>Enter</kbd>.
 
 # %% tags=["parameters"]
 ranks = 2  # processes that work together; 1 works, too
@@ -590,7 +590,7 @@ ex.check(jds_times)
 # of your choice. Times beside them are of your machine.
 #
 # **Not here:** Frovedis is a C++ framework, with Python and Spark in front. This one is Python with its inner loops in
-# C, so that one can read it in an evening. DataFrames are a subject of their own.
+# C, so that one can read it. DataFrames are a subject of their own.
 #
 # **Further reading**
 #

@@ -563,8 +563,7 @@ else:
 # %% [markdown]
 # ## 14. What Frovedis reached (optional, 2 min)
 #
-# These figures stood on the slides: how many times as fast as Spark on the same Xeon, with sparse data, loading not
-# counted.
+# These figures stood on the slides: how many times as fast as Spark, with sparse data, loading not counted.
 #
 # | machine | logistic regression | k-means | SVD |
 # |:---|---:|---:|---:|
@@ -574,8 +573,7 @@ else:
 # | Frovedis, one Vector Engine 10BE | 161.7 | 47.3 | 91.6 |
 #
 # *Published by NEC; not measured here.* The data were 6 GB of clicks (Criteo) for logistic regression, and 10 GB of
-# words in Wikipedia's articles for the others. **Look at a pair of lines**: what C++ and MPI gain over Spark on the
-# same processor is in the first, and what the long vectors and the fast memory add is the ratio to the second.
+# words in Wikipedia's articles for the others. **Look at a pair of lines**: what C++ and MPI gain over Spark on a processor like yours is in the first, and what the long vectors and the fast memory add is the ratio to the second.
 # `python -m benchmarks.analytics`, in a checkout of these labs, measures frovedis_lite against its peers on your
 # machine.
 
