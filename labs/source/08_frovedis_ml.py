@@ -573,7 +573,8 @@ else:
 # | Frovedis, one Vector Engine 10BE | 161.7 | 47.3 | 91.6 |
 #
 # *Published by NEC; not measured here.* The data were 6 GB of clicks (Criteo) for logistic regression, and 10 GB of
-# words in Wikipedia's articles for the others. **Look at a pair of lines**: what C++ and MPI gain over Spark on a processor like yours is in the first, and what the long vectors and the fast memory add is the ratio to the second.
+# words in Wikipedia's articles for the others. **Look at a pair of lines**: what C++ and MPI gain over Spark on a
+# processor like yours is in the first, and what the long vectors and the fast memory add is the ratio to the second.
 # `python -m benchmarks.analytics`, in a checkout of these labs, measures frovedis_lite against its peers on your
 # machine.
 
