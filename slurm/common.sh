@@ -9,6 +9,8 @@ die() {
     exit 2
 }
 
+if ((BASH_VERSINFO[0] * 10 + BASH_VERSINFO[1] < 44)); then die "bash 4.4 or newer is needed, not $BASH_VERSION"; fi
+
 # --- settings
 
 site=${AURORA_SITE:-$root/slurm/site.conf}
