@@ -12,7 +12,7 @@ RUN = $(VENV)/bin/python -m
 NOTEBOOKS = $(wildcard labs/[0-9]*.ipynb labs/solutions/[0-9]*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab doctor test test-slow test-tensorflow labs-test labs lint bench pins clean
+.PHONY: help lab doctor test test-slow test-tensorflow labs-test labs-check labs lint bench pins clean
 
 help: ## this list
 	@echo 'aurora-labs: start with   make lab'
@@ -22,12 +22,12 @@ help: ## this list
 	@echo '  PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make lab'
 
 lab: ## install what is missing, check this machine, open the labs in JupyterLab
-	$(BOOTSTRAP) labs,mpi
+	$(BOOTSTRAP) labs,mpi,models
 	@$(RUN) labs.cli doctor || { echo 'To start all the same: $(VENV)/bin/aurora lab'; exit 1; }
 	@$(RUN) labs.cli lab --port $(PORT) $(if $(filter no,$(BROWSER)),--no-browser)
 
 doctor: ## check this machine, line by line, with the mending command
-	$(BOOTSTRAP) labs,mpi
+	$(BOOTSTRAP) labs,mpi,models
 	@$(RUN) labs.cli doctor
 
 test: ## the fast tests
@@ -43,10 +43,18 @@ test-tensorflow: ## the tests of Keras with TensorFlow, in an environment of the
 	KERAS_BACKEND=tensorflow $(VENV)-tensorflow/bin/python -m pytest -m tensorflow $(ARGS) tests/keras
 
 labs-test: ## run every notebook, the learner's and the solutions, cell by cell
-	$(BOOTSTRAP) labs,mpi,test
+	$(BOOTSTRAP) labs,mpi,models,test
 	@test -n "$(NOTEBOOKS)" || { echo 'no notebooks yet: write labs/source/NN_name.py, then make labs'; exit 1; }
 	d=$$(mktemp -d) && trap 'rm -rf "$$d"' EXIT && SOL_CACHE_DIR=$$d/cache AURORA_PROGRESS_DIR=$$d/progress AURORA_STRICT=1 \
 		$(RUN) pytest -p no:python --nbval-lax --nbval-current-env --nbval-cell-timeout 300 $(ARGS) $(NOTEBOOKS)
+
+labs-check: ## run the solutions with other parameters, as an instructor would; minutes stated beside minutes taken
+	$(BOOTSTRAP) labs,mpi,models,test
+	@$(RUN) labs.cli check 00 01 04 05 -p runs=2
+	@$(RUN) labs.cli check 02 -p runs=2 -p batch=2
+	@$(RUN) labs.cli check 06 -p runs=2 -p threads=1
+	@$(RUN) labs.cli check 07 08 -p runs=2 -p ranks=2
+	@$(RUN) labs.cli check 10 -p patience=5
 
 labs: ## make the notebooks anew from labs/source
 	$(BOOTSTRAP) labs

@@ -73,7 +73,12 @@ def progress(what: str, total: float | None = None) -> Iterator[Callable[[float]
 
 def terminal() -> Line | None:
     """A line here, if somebody sees it: not where output goes to a file, nor on any rank of mpiexec but the first."""
-    return Bar() if is_seen() else None
+    return bar() if is_seen() else None
+
+
+def bar() -> Line:
+    """A line for where this process shows things."""
+    return CellBar() if _console().is_jupyter else TerminalBar()
 
 
 def is_seen() -> bool:
@@ -81,21 +86,23 @@ def is_seen() -> bool:
     ranks = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
     if any(os.environ.get(name, "0") not in ("", "0") for name in ranks):
         return False
+    return _console().is_terminal or _console().is_jupyter
+
+
+def _console() -> Any:
     from rich.console import Console
 
-    console = Console(stderr=True)
-    return console.is_terminal or console.is_jupyter
+    return Console(stderr=True)
 
 
-class Bar:
+class TerminalBar:
     """A bar of rich's."""
 
     def __init__(self) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar = Progress(*columns, console=_console(), transient=True)
         self._bar.start()
         self._task: Any = None
 
@@ -106,6 +113,24 @@ class Bar:
 
     def close(self) -> None:
         self._bar.stop()
+
+
+class CellBar:
+    """A line of a notebook's cell, which is empty in the end. (rich would make an Output widget, and with those a notebook
+    that runs unattended may hang.)"""
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self._begin = time.monotonic()
+        self._handle = display({"text/plain": ""}, raw=True, display_id=True)
+
+    def show(self, what: str, done: float, total: float | None) -> None:
+        of = f"{done:g}" if total is None else f"{done:g} of {total:g}"
+        self._handle.update({"text/plain": f"{what}: {of}, {time.monotonic() - self._begin:.0f} s"}, raw=True)
+
+    def close(self) -> None:
+        self._handle.update({"text/plain": "", "text/html": ""}, raw=True)
 
 
 class Written:
@@ -157,7 +182,7 @@ class Follower:
         except (OSError, ValueError):
             return
         if self._line is None:
-            self._line = Bar()
+            self._line = bar()
         self._line.show(what, done, total)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from frovedis_lite.engine import progress, session
+from frovedis_lite.engine import session
 from frovedis_lite.engine.comm import Alone
 from frovedis_lite.mllib.cluster import KMeans
 from frovedis_lite.mllib.linear_model import LogisticRegression
@@ -19,9 +19,6 @@ from labs.pictures.lab06_svg import BLUE, Chart, Controls, page, paragraph, svg,
 from labs.pictures.lab07 import INK, PALE
 from labs.show import OURS, THEIRS, Picture
 from labs.widgets import Slider
-
-# A bar in a notebook is an Output widget, and with those a notebook that runs unattended may hang.
-progress.AFTER = 1e6
 
 RANKS = 64  # at most, in the model
 STYLES = {"lbfgs": ("o", "-"), "newton-cg": ("s", "--"), "sag": ("^", "-."), "saga": ("D", ":")}

@@ -28,7 +28,7 @@ def said(monkeypatch):
     monkeypatch.setattr(module, "AFTER", 0.2)
     monkeypatch.setattr(module, "EVERY", 0.05)
     monkeypatch.setattr(module, "is_seen", lambda: True)
-    monkeypatch.setattr(module, "Bar", Lines)
+    monkeypatch.setattr(module, "bar", Lines)
     Lines.said = []
     return Lines.said
 
@@ -77,7 +77,7 @@ def test_nobody_looks(monkeypatch, capfd):
 
 def test_bar(monkeypatch):
     """rich's own takes what it is given."""
-    bar = module.Bar()
+    bar = module.TerminalBar()
     bar.show("fitting", 1, 10)
     bar.show("fitting", 2, None)
     bar.close()
@@ -104,3 +104,29 @@ def test_ranks(said):
         assert not (session._processes.folder / "progress").exists()
     finally:
         session.shut_down()
+
+
+IN_A_CELL = """
+import time
+from frovedis_lite.engine import progress as module
+module.AFTER = module.EVERY = 0.0
+with module.progress("fitting", 3) as step:
+    for i in range(3):
+        time.sleep(0.01)
+        step(i + 1)
+"""
+
+
+def test_in_a_notebook(tmp_path):
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(IN_A_CELL)])
+    said = []
+
+    class Client(nbclient.NotebookClient):
+        def process_message(self, message, cell, index):
+            said.append(message["content"].get("data", {}).get("text/plain"))
+            return super().process_message(message, cell, index)
+
+    Client(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert "fitting: 3 of 3, 0 s" in said
+    assert [dict(output["data"]) for output in notebook.cells[0].outputs] == [{"text/plain": "", "text/html": ""}]
