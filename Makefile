@@ -12,7 +12,7 @@ RUN = $(VENV)/bin/python -m
 NOTEBOOKS = $(wildcard labs/[0-9]*.ipynb labs/solutions/[0-9]*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab doctor test test-slow test-tensorflow labs-test labs-check labs lint bench pins clean
+.PHONY: help lab doctor test test-slow test-tensorflow labs-test labs-check labs-browser labs lint bench pins clean
 
 help: ## this list
 	@echo 'aurora-labs: start with   make lab'
@@ -55,6 +55,10 @@ labs-check: ## run the solutions with other parameters, as an instructor would; 
 	@$(RUN) labs.cli check 06 -p runs=2 -p threads=1
 	@$(RUN) labs.cli check 07 08 -p runs=2 -p ranks=2
 	@$(RUN) labs.cli check 10 -p patience=5
+
+labs-browser: ## every lab in JupyterLab in a browser: errors, widths, accessibility, widgets
+	$(BOOTSTRAP) labs,mpi,models,test
+	$(RUN) pytest -m "slow or not slow" $(ARGS) tests/labs/test_browser.py
 
 labs: ## make the notebooks anew from labs/source
 	$(BOOTSTRAP) labs

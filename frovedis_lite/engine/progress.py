@@ -116,8 +116,8 @@ class TerminalBar:
 
 
 class CellBar:
-    """A line of a notebook's cell, which is empty in the end. (rich would make an Output widget, and with those a notebook
-    that runs unattended may hang.)"""
+    """A line of a notebook's cell, which is empty in the end. (rich would make an Output widget, and with those a
+    notebook that runs unattended may hang.)"""
 
     def __init__(self) -> None:
         from IPython.display import display
