@@ -5,7 +5,7 @@ ex = lab.exercise("02-1")
 ex.check(answer)  # what is right or wrong with it
 ex.hint()  # the next of three hints
 ex.solution()  # how it can be done
-lab.progress()  # all exercises, and how far you are
+lab.progress()  # all exercises, and how far you are; lab.progress("02"): those of one lab
 """
 
 import os
@@ -87,11 +87,21 @@ def exercise(id: str) -> Exercise:
     return Exercise(id)
 
 
-def progress() -> Table:
-    """Return a table of all exercises of all labs: how far you are, how many tries it took, how many hints."""
+def progress(number: str | None = None) -> Table:
+    """Return a table of exercises: how far you are, how many tries it took, how many hints.
+
+    Args:
+        number: of a lab, like "02"; None: all labs.
+    Raises:
+        UnknownExercise: that lab has none.
+    """
     history = kept.history()
     found, rows, done = history.standings(), [], 0
-    for id in exercises.ids():
+    ids = [id for id in exercises.ids() if number is None or id.startswith(f"{number}-")]
+    if number is not None and not ids:
+        known = ", ".join(sorted({id.partition("-")[0] for id in exercises.ids()}))
+        raise exercises.UnknownExercise(f"there are no exercises of a lab {number!r}; the labs are {known}")
+    for id in ids:
         task, standing = exercises.find(id), found.get(id, kept.Standing())
         done += standing.passed
         hints = f"{standing.hints} of {len(task.hints)}" + (" and the solution" if standing.solution else "")

@@ -93,9 +93,9 @@ for name, places in lab06.MACHINES.items():
 lab06.registers()
 
 # %% [markdown]
-# **Move the cycle** from 0 to 8: one row for each cycle. A slider also moves with the arrow keys, and takes a number
-# that you type in place of its own. (If you see no sliders, your viewer cannot show them. Use
-# `lab06.draw_register(cycle=4, length=169, lanes=32)` with `IPython.display.HTML` instead.)
+# **Move the cycle** from 0 to 8: one row for each cycle. A slider also moves with the arrow keys. (If you see no
+# sliders, your viewer cannot show them. Use `lab06.draw_register(cycle=4, length=169, lanes=32)` with
+# `IPython.display.HTML` instead.)
 #
 # **Set the vector length to 169.** The instruction ends after 6 cycles: a shorter vector takes less time. What the
 # vector length leaves out is not computed. Then try 161 and 160: the last cycle is paid in full, however few lanes

@@ -362,6 +362,12 @@ def test_progress_is_a_table(doubling):
     assert len(repr(table).splitlines()) == len(exercises.ids()) + 2
 
 
+def test_progress_of_one_lab():
+    assert {row[0] for row in lab.progress("00").rows} == {id for id in exercises.ids() if id.startswith("00-")}
+    with pytest.raises(exercises.UnknownExercise, match="lab '77'; the labs are 00, 01"):
+        lab.progress("77")
+
+
 def test_strict_raises_for_what_is_not_right(monkeypatch, doubling):
     monkeypatch.setenv("AURORA_STRICT", "1")
     assert doubling.check().status == "not attempted"
