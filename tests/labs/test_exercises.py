@@ -2,9 +2,11 @@
 
 import importlib
 import pkgutil
+import re
 import signal
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import IPython  # noqa: F401 - it is there in a notebook
@@ -265,6 +267,12 @@ def test_every_exercise_is_complete(id):
     found = notebooks.find(task.lab)
     assert notebooks.cells(found.learner(), "exercise", f"ex-{id}")
     assert notebooks.cells(found.solutions(), "solution", f"ex-{id}")
+
+
+@pytest.mark.parametrize("id", exercises.ids())
+def test_every_exercise_is_tried_three_ways(id):
+    tests = Path(__file__).with_name(f"test_lab{id.partition('-')[0]}.py").read_text(encoding="utf-8")
+    assert re.search(rf"three_ways\(\s*[\"']{id}[\"']", tests), f"no test calls three_ways for {id}"
 
 
 def test_every_module_of_exercises_can_be_imported():
