@@ -6,27 +6,10 @@ import sys
 
 import numpy as np
 
+from labs.answers import a_function, a_number
 from labs.exercises import Wrong, exercise
 
 LENGTH, LANES = 256, 32  # of the Vector Engine
-FUNCTION = "Give the function itself, without calling it: its name, and no parentheses after it."
-
-
-def _function(answer, arguments):
-    if not callable(answer):
-        raise Wrong(FUNCTION, expected=f"a function of {arguments}")
-
-
-def _number(value, call):
-    """What the learner's function gave, as a float."""
-    if value is None:
-        raise Wrong(f"{call} gives nothing back. Is there a return?", got=value, expected="a number")
-    if isinstance(value, str | bytes):
-        raise Wrong(f"{call} gives text.", got=value, expected="a number")
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise Wrong(f"{call} gives no number.", got=value, expected="a number") from None
 
 
 def _near(number, right):
@@ -83,16 +66,16 @@ MISTAKES = [
 )
 def cycles(answer):
     """Accept a function of (n, start), tried with n and start that the notebook does not show."""
-    _function(answer, "n and start")
+    a_function(answer, "n and start")
     for n, start in ((256, 0), (1000, 10), (256, 10), (7, 3), (169, 10), (1100, 5), (4096, 20), (257, 1), (65537, 9)):
         call, right = f"cycles({n}, {start})", _cycles(n, start)
-        number = _number(answer(n, start), call)
+        number = a_number(answer(n, start), call)
         if _near(number, right):
             continue
         trials = ((256, 0), (1000, 10), (1100, 5), (512, 7), (70, 2))
         for mistake, text in MISTAKES:
             if _near(number, mistake(n, start)) and all(
-                _near(_number(answer(*trial), call), mistake(*trial)) for trial in trials
+                _near(a_number(answer(*trial), call), mistake(*trial)) for trial in trials
             ):
                 raise Wrong(f"{call}: {text}", got=number, expected=right)
         raise Wrong(
@@ -136,10 +119,10 @@ SHAPES = [
 )
 def best_axis(answer):
     """Accept a function of (shape, length) that gives an axis with the fewest instructions; any of several is right."""
-    _function(answer, "shape and length")
+    a_function(answer, "shape and length")
     for shape, length in SHAPES:
         call = f"best_axis({shape}, {length})"
-        axis = _number(answer(shape, length), call)
+        axis = a_number(answer(shape, length), call)
         if not axis.is_integer() or not -len(shape) <= axis < len(shape):
             if axis in shape:
                 raise Wrong(f"{call} gives the length of an axis. Give its position, from 0 on.", got=axis)
@@ -202,16 +185,16 @@ ROOF_MISTAKES = [
 )
 def attainable(answer):
     """Accept a function of (intensity, peak, bandwidth), tried with machines the notebook does not show."""
-    _function(answer, "intensity, peak and bandwidth")
+    a_function(answer, "intensity, peak and bandwidth")
     machines = ((4300, 1220), (2150, 1220), (117, 30), (230, 53), (19500, 1555))
     cases = [(i, *machine) for machine in machines for i in (0.125, 0.25, 1.0, 3.0, 72.0, 170.0)]
     for case in cases:
         call = f"attainable{case}"
-        number, right = _number(answer(*case), call), min(case[1], case[0] * case[2])
+        number, right = a_number(answer(*case), call), min(case[1], case[0] * case[2])
         if _near(number, right):
             continue
         for mistake, text in ROOF_MISTAKES:
-            if all(_near(_number(answer(*each), call), mistake(*each)) for each in cases):
+            if all(_near(a_number(answer(*each), call), mistake(*each)) for each in cases):
                 raise Wrong(f"{call}: {text}", got=number, expected=right)
         for factor, unit in ((1e9, "FLOP/s"), (1e-3, "TFLOP/s"), (1e3, "MFLOP/s")):
             if _near(number, right * factor):
@@ -318,7 +301,7 @@ def _steps(function, x):
 )
 def hard_swish(answer):
     """Accept a function of an array without a loop over its elements, tried on arrays the notebook does not show."""
-    _function(answer, "one array")
+    a_function(answer, "one array")
     random = np.random.default_rng(1234)
     arrays = [np.array([-4, -3, -1.5, 0, 1, 3, 5], np.float32)]
     arrays += [random.uniform(-6, 6, n).astype(np.float32) for n in (1, 10, 1000)]

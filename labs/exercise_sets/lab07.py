@@ -5,28 +5,8 @@ import sys
 
 import numpy as np
 
+from labs.answers import NOTHING, a_function, a_number
 from labs.exercises import Wrong, exercise
-
-FUNCTION = "Give the function itself, without calling it: its name, and no parentheses after it."
-SENT_NOTHING = "gives nothing back. Is there a return?"
-
-
-def _function(answer, arguments):
-    if not callable(answer):
-        raise Wrong(FUNCTION, expected=f"a function of {arguments}")
-
-
-def _number(value, call):
-    """What the learner's function gave, as a float."""
-    if value is None:
-        raise Wrong(f"{call} {SENT_NOTHING}", got=value, expected="a number")
-    if isinstance(value, str | bytes):
-        raise Wrong(f"{call} gives text.", got=value, expected="a number")
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise Wrong(f"{call} gives no number.", got=value, expected="a number") from None
-
 
 # --- 07-1 ------------------------------------------------------------------------------------------------------------
 
@@ -67,14 +47,14 @@ OWNER_MISTAKES = [
 )
 def owner(answer):
     """Accept a function of (i, n, p), tried with numbers the notebook does not show."""
-    _function(answer, "i, n and p")
+    a_function(answer, "i, n and p")
     found = {}
     for case in OWNER_CASES:
         call, right = f"owner{case}", _owner(*case)
-        number = found[case] = _number(answer(*case), call)
+        number = found[case] = a_number(answer(*case), call)
         if number == right:
             continue
-        rest = {each: _number(answer(*each), f"owner{each}") for each in OWNER_CASES[:40]}
+        rest = {each: a_number(answer(*each), f"owner{each}") for each in OWNER_CASES[:40]}
         for mistake, text in OWNER_MISTAKES:
             if number == mistake(*case) and all(value == mistake(*each) for each, value in rest.items()):
                 raise Wrong(f"{call}: {text}", got=number, expected=right)
@@ -120,7 +100,7 @@ MEAN_MISTAKES = [
 def _as_dict(made, call):
     """The learner's result, which may still be on the ranks."""
     if made is None:
-        raise Wrong(f"{call} {SENT_NOTHING}", got=made, expected="a dictionary")
+        raise Wrong(f"{call} {NOTHING}", got=made, expected="a dictionary")
     if hasattr(made, "gather"):
         made = made.gather()
     try:
@@ -146,7 +126,7 @@ def mean_by_key(answer):
     use."""
     from frovedis_lite.core import scatter
 
-    _function(answer, "one dvector of pairs")
+    a_function(answer, "one dvector of pairs")
     for pairs in MEANS:
         call = "mean_by_key(scatter(" + (str(pairs) if len(pairs) < 9 else f"[... {len(pairs)} pairs]") + "))"
         made, right = _as_dict(answer(scatter(pairs)), call), _by_key(pairs, lambda values: sum(values) / len(values))
@@ -154,7 +134,7 @@ def mean_by_key(answer):
             raise Wrong(f"{call}: these are not the keys.", got=sorted(made, key=str), expected=sorted(right, key=str))
         if any(isinstance(value, list | tuple) for value in made.values()):
             raise Wrong(f"{call}: a key still has several numbers. Make one mean of them.", got=made, expected=right)
-        numbers = {key: _number(value, f"The mean of {key!r}") for key, value in made.items()}
+        numbers = {key: a_number(value, f"The mean of {key!r}") for key, value in made.items()}
         if all(math.isclose(numbers[key], right[key], rel_tol=1e-9, abs_tol=1e-9) for key in right):
             continue
         for mistake, text in MEAN_MISTAKES:
@@ -220,12 +200,12 @@ ELL_MISTAKES = [
 )
 def sparse_bytes(answer):
     """Accept a function of row lengths that gives (bytes of CRS, bytes of ELL), tried on other lengths."""
-    _function(answer, "a list of row lengths")
+    a_function(answer, "a list of row lengths")
     for lengths in LENGTHS:
         call = f"sparse_bytes({lengths if len(lengths) < 9 else '[1, 2, ... 50]'})"
         made = answer(list(lengths))
         if made is None:
-            raise Wrong(f"{call} {SENT_NOTHING}", got=made, expected="a pair (CRS, ELL)")
+            raise Wrong(f"{call} {NOTHING}", got=made, expected="a pair (CRS, ELL)")
         try:
             crs, ell = made
         except (TypeError, ValueError):
@@ -234,7 +214,7 @@ def sparse_bytes(answer):
             ("CRS", crs, _crs, CRS_MISTAKES),
             ("ELL", ell, _ell, ELL_MISTAKES),
         ):
-            number = _number(value, f"{kind} of {call}")
+            number = a_number(value, f"{kind} of {call}")
             if number == right(lengths):
                 continue
             for mistake, text in mistakes:
@@ -314,7 +294,7 @@ def _arguments(jds, x):
 def jds_times(answer):
     """Accept a function of (order, starts, index, value, x) whose loop does not go over elements, tried on other
     matrices."""
-    _function(answer, "order, starts, index, value and x")
+    a_function(answer, "order, starts, index, value and x")
     for lengths, columns, seed in JAGGED:
         jds, A = _jagged(lengths, columns, seed)
         x = np.arange(1.0, columns + 1)
@@ -322,7 +302,7 @@ def jds_times(answer):
         made = answer(*given)
         name = f"A matrix with rows of {lengths} elements"
         if made is None:
-            raise Wrong(f"The function {SENT_NOTHING}", got=made, expected="an array")
+            raise Wrong(f"The function {NOTHING}", got=made, expected="an array")
         y = np.asarray(made, float)
         if y.shape != right.shape:
             raise Wrong(f"{name}: the product has one number for each row, {len(right)}.", got=y, expected=right)

@@ -5,15 +5,10 @@ import math
 
 import numpy as np
 
+from labs.answers import a_function
 from labs.exercises import Wrong, exercise
 
-FUNCTION = "Give the function itself, without calling it: its name, and no parentheses after it."
 LEARNED = 1200  # rows of the digits that notebooks learn from; the others are held out
-
-
-def _function(answer, arguments):
-    if not callable(answer):
-        raise Wrong(FUNCTION, expected=f"a function of {arguments}")
 
 
 @functools.cache
@@ -108,7 +103,7 @@ def _problem(number):
 )
 def k_means_sums(answer):
     """Accept a function of (rows, centers) that gives (sums, counts), which are added over pieces of other data."""
-    _function(answer, "rows and centers")
+    a_function(answer, "rows and centers")
     for number in range(3):
         pieces, centers = _problem(number)
         total, expected = None, [sum(parts) for parts in zip(*(_partial(p, centers) for p in pieces), strict=True)]
@@ -250,7 +245,7 @@ AMDAHL_MISTAKES = [
 )
 def speed_up(answer):
     """Accept a function of (fraction, ranks), tried with numbers the notebook does not show."""
-    _function(answer, "fraction and ranks")
+    a_function(answer, "fraction and ranks")
     results = {}
     for case in AMDAHL:
         value = answer(*case)
