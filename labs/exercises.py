@@ -108,7 +108,8 @@ def find(id: str) -> Exercise:
     if id not in _exercises:
         _load(id.partition("-")[0])
     if id not in _exercises:
-        near = difflib.get_close_matches(id, ids(), n=1, cutoff=0.5)
+        number, _, rest = id.replace(".", "-").partition("-")
+        near = difflib.get_close_matches(f"{number.zfill(2)}-{rest}" if rest else id, ids(), n=1, cutoff=0.5)
         advice = f"did you mean {near[0]!r}?" if near else f"the exercises are {', '.join(ids())}"
         raise UnknownExercise(f"there is no exercise {id!r}: {advice}")
     return _exercises[id]
