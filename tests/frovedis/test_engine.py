@@ -18,7 +18,9 @@ from scipy import sparse
 from frovedis_lite.engine import cluster as engine
 from frovedis_lite.engine import wire
 from frovedis_lite.engine.cluster import ClusterSession
+from frovedis_lite.engine.session import use
 from frovedis_lite.errors import RankError, ReleasedError
+from frovedis_lite.matrix.dense import FrovedisRowmajorMatrix
 from frovedis_lite.mllib.base import to_ranks
 
 pytestmark = needs_mpi
@@ -122,7 +124,11 @@ def test_data_stays(session):
 
 
 def test_to_ranks(session):
-    table = to_ranks(types.SimpleNamespace(parts=session.scatter(X), shape=X.shape, dtype=X.dtype), y=X[:, 0])
+    use(session)
+    try:
+        table = to_ranks(FrovedisRowmajorMatrix(X), y=X[:, 0])
+    finally:
+        use(None)
     assert session.run(lambda comm, X, y: comm.allreduce(int((X[:, 0] == y).all())), table.X, table.y) == 2
 
 
