@@ -22,3 +22,14 @@ def a_number(value: object, call: str) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise Wrong(f"{call} gives no number.", got=value, expected="a number") from None
+
+
+def a_pair(answer: object, expected: str) -> tuple[float, float]:
+    """The two numbers of an answer; raise Wrong, with what they are `expected` to be, if it is no such pair."""
+    if isinstance(answer, str | dict | set):
+        raise Wrong("The answer is a pair of numbers.", expected=expected)
+    try:
+        first, second = (float(number) for number in answer)
+    except (TypeError, ValueError):
+        raise Wrong("The answer is a pair of numbers.", expected=expected) from None
+    return first, second

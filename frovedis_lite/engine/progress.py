@@ -86,7 +86,8 @@ def is_seen() -> bool:
     ranks = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
     if any(os.environ.get(name, "0") not in ("", "0") for name in ranks):
         return False
-    return _console().is_terminal or _console().is_jupyter
+    console = _console()
+    return console.is_terminal or console.is_jupyter
 
 
 def _console() -> Any:

@@ -67,12 +67,15 @@ def gram_times(A: Any, x: np.ndarray, weights: np.ndarray | None = None) -> np.n
     """
     x, width = _operand(A, x, A.shape[1])
     y = np.empty((A.shape[1], *x.shape[1:]), A.dtype)
-    used = _threads_for(A.shape[1] * width)
-    sums = np.zeros((used, A.shape[1] * width))
-    near = aligned((used, A.shape[1], 8), np.float64) if width == 4 else None
+    if width == 4:  # Lanczos' blocks, each beside its sums
+        used = _threads_for(A.shape[1] * 8)
+        room = None, aligned((used, A.shape[1], 8), np.float64)
+    else:
+        used = _threads_for(A.shape[1] * width)
+        room = np.zeros((used, A.shape[1] * width)), None
     if weights is not None:
         weights, _ = _operand(A, weights, A.shape[0])
-    _call("sparse_gram", A, (A.shape[1], weights), width, x, (sums, near), y, used)
+    _call("sparse_gram", A, (A.shape[1], weights), width, x, room, y, used)
     return y
 
 

@@ -185,8 +185,16 @@ static void N(gram_near_task)(void *job, int64_t task) {
         a = ((a + b) + (c + d)) * (double)(p->weights ? p->weights[row] : 1);
         for (i = first; i < end; i++) near[p->index[i]].sums += (double)p->value[i] * a;
     }
-    sparse_sums4 *const sums = (sparse_sums4 *)(p->sums + task * p->columns * 4);
-    for (int64_t j = 0; j < p->columns; j++) sums[j] = near[j].sums;
+}
+
+static void N(add_near)(void *job, int64_t task) {
+    const N(product) *const p = job;
+    const int64_t last = sol_first(p->columns, task + 1, p->tasks);
+    for (int64_t j = sol_first(p->columns, task, p->tasks); j < last; j++) {
+        sparse_sums4 sum = p->near[j].sums;
+        for (int64_t part = 1; part < p->tasks; part++) sum += p->near[part * p->columns + j].sums;
+        ((N(real4) *)p->y)[j] = __builtin_convertvector(sum, N(real4));
+    }
 }
 
 static void N(add_parts)(void *job, int64_t task) {
@@ -223,12 +231,18 @@ void N(sparse_transposed)(int64_t rows, int64_t columns, const POINTER *starts, 
 }
 
 /* y [columns, width] = transposed A times weights [rows] (all 1 where there are none) times A x [columns, width]
- *   near [threads, columns, 8]: memory to work in for a width of 4, which begins at a line of the cache; or NULL */
+ *   near [threads, columns, 8]: memory to work in for a width of 4, which begins at a line of the cache, instead of sums;
+ *   one of them is NULL */
 void N(sparse_gram)(int64_t rows, int64_t columns, const POINTER *starts, const int32_t *index, const REAL *value,
                     const REAL *weights, int64_t width, const REAL *x, double *sums, sparse_near *near, REAL *y, int threads) {
     N(product) p = {.rows = rows, .columns = columns, .width = width, .tasks = threads, .starts = starts,
                     .index = index, .value = value, .x = x, .weights = weights, .y = y, .sums = sums, .near = near};
-    N(add_up)(&p, near ? N(gram_near_task) : N(gram_task), threads);
+    if (!near) {
+        N(add_up)(&p, N(gram_task), threads);
+        return;
+    }
+    sol_parallel(N(gram_near_task), &p, p.tasks, threads);
+    sol_parallel(N(add_near), &p, p.tasks, threads);
 }
 
 #undef N

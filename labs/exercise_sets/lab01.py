@@ -1,5 +1,6 @@
 """Exercises of lab 01: what a fused kernel saves, and what that means for a processor."""
 
+from labs.answers import a_pair
 from labs.exercises import Wrong, exercise
 
 # [1, 512, 13, 13] float32 -> Conv 1x1 to 1000 channels, with bias -> ReLU -> AvgPool 13x13 -> [1, 1000, 1, 1]
@@ -101,12 +102,7 @@ KNOWN_FUSED = {
 )
 def intensity(answer):
     """Accept the pair (ReLU, fused kernel), each within 2 %; raise Wrong with what was forgotten."""
-    if isinstance(answer, str | dict | set):
-        raise Wrong("The answer is a pair of numbers.", expected=PAIR)
-    try:
-        relu, fused = (float(number) for number in answer)
-    except (TypeError, ValueError):
-        raise Wrong("The answer is a pair of numbers.", expected=PAIR) from None
+    relu, fused = a_pair(answer, PAIR)
     for name, number, right, known in (("ReLU", relu, RELU, KNOWN_RELU), ("Fused", fused, INTENSITY, KNOWN_FUSED)):
         if _near(number, right):
             continue

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from labs.answers import a_function, a_number
+from labs.answers import a_function, a_number, a_pair
 from labs.exercises import Wrong, exercise
 
 LENGTH, LANES = 256, 32  # of the Vector Engine
@@ -231,12 +231,7 @@ def _counted():
 def trip(answer):
     """Accept (multiply-adds, bytes loaded), as the live machine code has them."""
     pair = "(multiply-adds, bytes loaded), each of one trip"
-    if isinstance(answer, str | dict | set):
-        raise Wrong("The answer is a pair of numbers.", expected=pair)
-    try:
-        multiply_adds, loaded = (float(number) for number in answer)
-    except (TypeError, ValueError):
-        raise Wrong("The answer is a pair of numbers.", expected=pair) from None
+    multiply_adds, loaded = a_pair(answer, pair)
     lines, vectors, scalars = _counted()
     known = {
         lines: "That is the number of lines. Each of them works on a whole register.",

@@ -5,7 +5,6 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy import sparse
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -15,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from frovedis_lite.mllib.base import Estimator, is_distributed, to_ranks, validated
+from frovedis_lite.mllib.base import Estimator, is_sparse, to_ranks, validated
 from frovedis_lite.mllib.linear_model.base import LinearClassifier, LinearRegressorMixin
 from frovedis_lite.mllib.optim.sgd import Settings, State, descend
 
@@ -82,7 +81,7 @@ class _StochasticDescent(Estimator):
             patience=self.n_iter_no_change,
             average=int(self.average),
             held_out=self.validation_fraction if self.early_stopping else 0.0,
-            sparse=sparse.issparse(X) or (is_distributed(X) and "CRS" in type(X).__name__),
+            sparse=is_sparse(X),
         )
         columns, seed = X.shape[1], check_random_state(self.random_state).randint(2**31 - 1)
         states = getattr(self, "_states", None) if keep else None
