@@ -3,6 +3,9 @@
 from setuptools import find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["solkit*", "frovedis_lite*", "labs*"]), "aurora_kernels"],
+    packages=[
+        *find_packages(include=["solkit*", "frovedis_lite*", "labs*"]),
+        *("aurora_kernels", "aurora_kernels.jupyter"),
+    ],
     package_dir={"aurora_kernels": "kernels"},
 )
