@@ -1,7 +1,6 @@
 """The templates on a real Slurm of one node: run with `pytest -m slurm tests/slurm`, as root (see cluster.py)."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -10,67 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm import cluster as slurm
-from tests.slurm.repository import ROOT, SLOW, Repository
+from tests.slurm.jobs import Job
+from tests.slurm.repository import ROOT, SLOW
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    absent = slurm.missing()
-    if absent or os.geteuid() != 0:
-        say = pytest.fail if "slurm" in os.environ.get("AURORA_REQUIRE", "").split(",") else pytest.skip
-        say(f"a Slurm of one's own needs root, and {', '.join(absent) or 'nothing else'}; {slurm.INSTALL}")
-    with slurm.Cluster(tmp_path_factory.mktemp("slurm") / "cluster") as started:
-        yield started
-
-
-@pytest.fixture
-def repository(tmp_path):
-    made = Repository(tmp_path)
-    made.lab("01")
-    made.lab("02")
-    return made
-
-
-class Job:
-    """A submitted template."""
-
-    def __init__(self, cluster, repository, template, *arguments):
-        self.cluster, self.repository, self.name = cluster, repository, template.removesuffix(".sh")
-        done = repository.run(template, *arguments, environment=cluster.environment)
-        assert done.returncode == 0, done.stdout + done.stderr
-        self.number = re.search(r"Submitted batch job (\d+)", done.stdout)[1]
-        self.results = repository.results / f"{self.name}-{self.number}"
-
-    @property
-    def log(self):
-        path = self.repository.root / f"{self.name}-{self.number}.log"
-        return path.read_text() if path.exists() else ""
-
-    def ends(self, *states):
-        found = self.cluster.wait_for(self.number, "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
-        assert found["JobState"] in (states or ("COMPLETED",)), self.log
-        return found
-
-    def wait(self, path, seconds=120):
-        end = time.monotonic() + seconds
-        while not path.exists():
-            assert time.monotonic() < end, self.log
-            time.sleep(0.2)
-
-    def left(self):
-        """The processes of this job that still run."""
-        found = []
-        for place in Path("/proc").glob("[0-9]*/environ"):
-            try:
-                variables = place.read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if f"SLURM_JOB_ID={self.number}".encode() in variables:
-                found.append(place.parent.name)
-        return found
 
 
 def test_the_sol_labs_run_to_the_end(cluster, repository):
