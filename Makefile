@@ -12,7 +12,7 @@ RUN = $(VENV)/bin/python -m
 NOTEBOOKS = $(wildcard labs/[0-9]*.ipynb labs/solutions/[0-9]*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab doctor test test-slow test-tensorflow labs-test labs-check labs-browser labs lint bench pins clean
+.PHONY: help lab doctor test test-slow test-slurm test-tensorflow labs-test labs-check labs-browser labs lint bench pins clean
 
 help: ## this list
 	@echo 'aurora-labs: start with   make lab'
@@ -37,6 +37,10 @@ test: ## the fast tests
 test-slow: ## the slow tests
 	$(BOOTSTRAP) labs,mpi,models,test
 	$(RUN) pytest -m slow $(ARGS)
+
+test-slurm: ## the templates on a real Slurm of one node, as root: apt-get install slurm-wlm munge
+	$(BOOTSTRAP) labs,mpi,models,test
+	$(RUN) pytest -m slurm $(ARGS) tests/slurm
 
 test-tensorflow: ## the tests of Keras with TensorFlow, in an environment of their own, .venv-tensorflow
 	@$(PYTHON) labs/bootstrap.py --venv $(VENV)-tensorflow --extras tensorflow,test

