@@ -75,6 +75,8 @@ class Cluster:
     """A running Slurm; `environment` is what a program needs to talk to it."""
 
     def __init__(self, folder: Path, conf: str = "") -> None:
+        if " " in str(folder):
+            raise ValueError(f"{folder}: Slurm's configuration has no names of folders with blanks in them")
         self.folder = folder
         for name in ("state", "spool", "devices"):
             (folder / name).mkdir(parents=True)
@@ -85,6 +87,8 @@ class Cluster:
         self.conf.write_text(CONF.format(host=host, folder=folder, ports=_free_ports(2)) + conf)
         (folder / "job_submit.lua").write_text(SUBMIT)
         (folder / "gres.conf").write_text(f"NodeName={host} Name=ve File={folder}/devices/ve[0-7]\n")
+        # slurmd would look for cgroups though nothing uses them, and a container may have none; this kind needs none.
+        (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         # Inside a job of another Slurm its variables would be in the way.
         own = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH"))}
         self.environment = {**own, "SLURM_CONF": str(self.conf)}
