@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from labs.commands import learner, teacher
+from labs.commands import cluster, learner, teacher
 from labs.notebooks import LABS
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -26,6 +26,7 @@ for name, command in {
     "export": teacher.export,
 }.items():
     app.command(name)(command)
+app.add_typer(cluster.app, name="slurm")
 
 
 @app.command()
