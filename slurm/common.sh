@@ -14,7 +14,7 @@ if ((BASH_VERSINFO[0] * 10 + BASH_VERSINFO[1] < 44)); then die "bash 4.4 or newe
 # --- settings
 
 site=${AURORA_SITE:-$root/slurm/site.conf}
-settings="ACCOUNT PARTITION QOS RESOURCE TIME CPUS MEMORY MODULES SETUP ENVIRONMENT SCRATCH"
+settings="ACCOUNT PARTITION QOS RESOURCE TIME CPUS MEMORY MODULES SETUP ENVIRONMENT SCRATCH LOGIN"
 
 # Reads site.conf into variables of the same names, and into `flags`, what sbatch gets of it.
 read_site() {
@@ -186,6 +186,28 @@ vector_engines() {
     compgen -G '/dev/veslot*' >/dev/null || say "(this node shows no card, though: everything runs on the CPU)"
 }
 
+# --- a server on the node
+
+# Finds the address at which the login node reaches this one. A server listens there, and not on every network of the
+# node; on 127.0.0.1 no tunnel from the login node would reach it. Others who reach it have no token.
+find_address() {
+    address=$(scontrol show node "$SLURMD_NODENAME" | sed -n 's/.*NodeAddr=\([^ ]*\).*/\1/p') || true
+    address=${address:-$(hostname)}
+    # On some systems a node's own name means 127.0.1.1 on the node itself.
+    if [[ $address != 127.* && $(getent hosts "$address") == 127.* ]]; then
+        address=$(hostname -I | cut -d ' ' -f 1)
+    fi
+}
+
+# answer_to TOKEN ADDRESS PORT: prints what JupyterLab there answers to it: 200 is yes, 403 is no. (As an argument
+# of curl the token could be seen by others.)
+answer_to() {
+    {
+        printf 'GET /api/status HTTP/1.0\r\nHost: localhost\r\nAuthorization: token %s\r\n\r\n' "$1" >&3
+        read -r -t 10 _ code _ <&3 && echo "$code"
+    } 3<>"/dev/tcp/$2/$3"
+} 2>/dev/null
+
 # --- steps
 
 steps=()   # the template's
@@ -223,28 +245,38 @@ summary() {
 
 # --- signals
 
-child=''
+child=''   # the process that runs
+polite=INT # the signal that makes it end, as Ctrl-C would
 
-# Runs a command as a group of its own, so that a signal can end it with all that it has started.
-run() {
+# Starts a command as a group of its own, so that a signal can end it with all that it has started.
+start() {
     set -m
     "$@" </dev/null &
     child=$!
     set +m
+}
+
+# Starts a command, and waits for its end.
+run() {
+    start "$@"
     local status=0
     wait "$child" || status=$?
     child=''
     return "$status"
 }
 
-# Ends what runs: politely first, as Ctrl-C would, so that it can end its own; after ten seconds by force.
+# Ends what runs: politely first, so that it can end its own; after ten seconds by force. Then what has left the group,
+# as kernels do: all that has this job's number in its environment, but for this shell.
 stop() {
     [ -n "$child" ] || return 0
-    local until=$((SECONDS + 10))
-    kill -INT -- "-$child" 2>/dev/null || true
+    local until=$((SECONDS + 10)) left
+    kill -"$polite" -- "-$child" 2>/dev/null || true
     while kill -0 -- "-$child" 2>/dev/null && [ "$SECONDS" -lt "$until" ]; do sleep 0.2; done
     kill -KILL -- "-$child" 2>/dev/null || true
     child=''
+    left=$(grep -lszx "SLURM_JOB_ID=$SLURM_JOB_ID" /proc/[0-9]*/environ | cut -d / -f 3 | grep -vx "$$") || true
+    # shellcheck disable=SC2086 # the numbers of processes, a line each
+    [ -z "$left" ] || kill -KILL $left 2>/dev/null || true
 }
 
 # Slurm sends USR1 90 seconds before the time is over (see --signal in the template). What is finished is safe; the job

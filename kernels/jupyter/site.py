@@ -12,7 +12,7 @@ from pathlib import Path
 
 SETTINGS = (
     *("ACCOUNT", "PARTITION", "QOS", "RESOURCE", "TIME", "CPUS", "MEMORY"),
-    *("MODULES", "SETUP", "ENVIRONMENT", "SCRATCH"),
+    *("MODULES", "SETUP", "ENVIRONMENT", "SCRATCH", "LOGIN"),
 )
 FLAGS = {
     "ACCOUNT": "--account",

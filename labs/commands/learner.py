@@ -12,14 +12,16 @@ import typer
 from labs.notebooks import LABS
 
 PARTS = ("commands", "exercise_sets", "jupyter_config", "pictures", "source", "zoo")  # of the package
+LOCAL = "127.0.0.1"
 KEPT = "kept"  # the folder beside the notebooks for what was there before a reset
 
 
 def lab(
     port: Annotated[int, typer.Option(help="The port; the next free one is taken when it is busy.")] = 8888,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
+    ip: Annotated[str, typer.Option(help="The address to listen on; any but this reaches other machines.")] = LOCAL,
 ) -> None:
-    """Open the notebooks in JupyterLab, on this machine only and with a token."""
+    """Open the notebooks in JupyterLab, with a token, and on this machine only unless --ip says more."""
     folder = notebooks()
     # The terminals in JupyterLab find `aurora` and `mpiexec` where this environment has them.
     os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
@@ -27,7 +29,7 @@ def lab(
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(
         [str(LABS / "jupyter_config"), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
     )
-    command = lab_command(folder, port, no_browser, root=os.geteuid() == 0)
+    command = lab_command(folder, port, no_browser, root=os.geteuid() == 0, ip=ip)
     print(f"JupyterLab on {folder}; stop it with Ctrl-C", flush=True)
     os.execv(command[0], command)
 
@@ -51,15 +53,15 @@ def notebooks() -> Path:
     return folder
 
 
-def lab_command(folder: Path, port: int, no_browser: bool, root: bool) -> list[str]:
+def lab_command(folder: Path, port: int, no_browser: bool, root: bool, ip: str = LOCAL) -> list[str]:
     """Return the command that starts JupyterLab; in a checkout its file list leaves out what is not for learners."""
     hidden = [path.name for path in LABS.glob("*.py")] + ["__pycache__", *PARTS]
     return [
-        *[sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"],
+        *[sys.executable, "-m", "jupyterlab", f"--ServerApp.ip={ip}", f"--ServerApp.port={port}"],
         f"--ServerApp.root_dir={folder}",
         *(f"--ContentsManager.hide_globs={name}" for name in sorted(hidden) if folder == LABS),
         *(["--no-browser"] if no_browser else []),
-        *(["--allow-root"] if root else []),  # in a container one often is; the server listens on this machine only
+        *(["--allow-root"] if root else []),  # in a container one often is
     ]
 
 

@@ -87,6 +87,10 @@ def test_lab_starts_jupyterlab_on_this_machine_with_a_token(monkeypatch):
     assert learner.os.environ["PATH"].startswith(str(Path(sys.executable).parent))
 
 
+def test_lab_listens_for_other_machines_when_told_so():
+    assert "--ServerApp.ip=10.0.0.5" in learner.lab_command(Path(), 1, False, root=False, ip="10.0.0.5")
+
+
 def test_root_is_allowed_only_when_one_is_root():
     assert "--allow-root" not in learner.lab_command(Path(), 1, False, root=False)
     assert "--allow-root" in learner.lab_command(Path(), 1, False, root=True)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.slurm.repository import ROOT, Repository, without_slurm
 
-TEMPLATES = ["sol_lab.sh", "frovedis_lab.sh"]
+TEMPLATES = ["sol_lab.sh", "frovedis_lab.sh", "jupyter.sh"]
 LABS = {"sol_lab.sh": "01", "frovedis_lab.sh": "07"}
 
 
@@ -21,7 +21,7 @@ def repository(tmp_path):
     return made
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("template", LABS)
 def test_a_dry_run_says_what_would_be_submitted_and_run(repository, template):
     lab = LABS[template]
     done = repository.run(template, "--dry-run", lab, "-p", "runs=1", "--", "--time=5:00")
@@ -35,11 +35,29 @@ def test_a_dry_run_says_what_would_be_submitted_and_run(repository, template):
     assert f"aurora check {lab} -p runs=1" in done.stdout
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("template", LABS)
 def test_every_lab_that_is_here_when_none_is_named(repository, template):
     done = repository.run(template, "--dry-run")
     found = re.findall(r"aurora check (\d\d)", done.stdout)
     assert found == {"sol_lab.sh": ["01", "02"], "frovedis_lab.sh": ["07"]}[template]
+
+
+def test_a_dry_run_of_jupyterlab(repository):
+    done = repository.run("jupyter.sh", "--dry-run", "--port=9000", "--", "--time=5:00")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--mem=2G --gres=ve:1 --time=5:00 slurm/jupyter.sh --port=9000\n" in done.stdout
+    assert "No Slurm answers on this machine" in done.stdout
+    assert "aurora check" not in done.stdout
+    assert "aurora lab --no-browser --ip=ADDRESS-OF-THE-NODE --port=9000\n" in done.stdout
+    assert "--port=0\n" in repository.run("jupyter.sh", "--dry-run").stdout
+
+
+@pytest.mark.parametrize("arguments", [["01"], ["--prot=9000"], ["--port"], ["--port", "x"], ["--port=9000", "01"]])
+def test_jupyterlab_has_one_option(repository, arguments):
+    done = repository.run("jupyter.sh", "--dry-run", *arguments)
+    assert done.returncode == 2
+    assert arguments[-1] in done.stderr
+    assert "There is --port=NUMBER" in done.stderr
 
 
 def test_a_parameter_goes_to_the_labs_that_have_it(repository):
@@ -110,7 +128,8 @@ def test_help_and_directives(repository, template):
     assert "#SBATCH" not in done.stdout
     text = (ROOT / "slurm" / template).read_text()
     assert len(text.splitlines()) < 120
-    for flag in ("--output=%x-%j.log", "--signal=B:USR1@90", "--requeue", "--open-mode=append"):
+    again = "--no-requeue" if template == "jupyter.sh" else "--requeue"
+    for flag in ("--output=%x-%j.log", "--signal=B:USR1@90", again, "--open-mode=append"):
         assert f"#SBATCH {flag}\n" in text
     assert "set -euo pipefail" in text
 
