@@ -9,6 +9,7 @@ import os
 
 import numpy as np
 
+from frovedis_lite.engine.world import cores_of_rank
 from solkit.runtime.compiled import compiled, load
 from solkit.toolchain import kernels
 
@@ -49,8 +50,4 @@ def threads() -> int:
     asked = os.environ.get("FROVEDIS_THREADS", "")
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
-    ranks = [
-        os.environ.get(name, "") for name in ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE")
-    ]
-    here = next((int(text) for text in ranks if text.isdigit() and int(text) > 0), 1)
-    return max(1, len(os.sched_getaffinity(0)) // here)
+    return cores_of_rank()

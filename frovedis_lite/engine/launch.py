@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from frovedis_lite.engine import keeper
+from frovedis_lite.engine.world import INSTALL, cores
 from frovedis_lite.errors import ServerError
 
 START_TIMEOUT = 90.0  # seconds
-INSTALL = 'pip install "aurora-labs[mpi]"'
 
 
 def parse(command: str | int) -> tuple[str, int]:
@@ -49,13 +49,9 @@ def parse(command: str | int) -> tuple[str, int]:
                 )
     most = max(16, 4 * cores())
     if not re.fullmatch(r"-?\d+", text) or not 1 <= int(text) <= most:
-        raise ServerError(f"between 1 and {most} ranks can be started on this machine's {cores()} cores, not {text}")
+        where = "job" if "SLURM_JOB_ID" in os.environ else "machine"
+        raise ServerError(f"between 1 and {most} ranks can be started on this {where}'s {cores()} cores, not {text}")
     return name, int(text)
-
-
-def cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def find(name: str) -> str:
@@ -96,6 +92,7 @@ class Processes:
         shared = "/dev/shm"
         self.folder = Path(tempfile.mkdtemp(prefix="frovedis-", dir=shared if os.access(shared, os.W_OK) else None))
         self._cluster: Any = None
+        self._launcher = path
         self.client: Any = None
         self.names: dict[int, str] = {}
         self._keeper = keeper.start(os.getpid(), str(self.folder))
@@ -162,13 +159,18 @@ class Processes:
             "FROVEDIS_THREADS": threads,
             "OPENBLAS_NUM_THREADS": threads,
             "OMP_NUM_THREADS": threads,
+            # In a Slurm job Hydra would have srun start the ranks, which waits for cores that this very program holds.
+            "HYDRA_LAUNCHER": "fork",
+            "HYDRA_RMK": "user",
             # MPI itself: Hydra (MPICH), libfabric and Open MPI, each on the loopback interface
             "HYDRA_IFACE": "lo",
             "FI_TCP_IFACE": "lo",
             "FI_SOCKETS_IFACE": "lo",
             "OMPI_MCA_btl_tcp_if_include": "lo",
         }
-        config.MPILauncher.mpi_cmd = [path]
+        # An srun that started this program says so in variables which ranks of another MPI stumble over.
+        of_srun = [word for name in os.environ if name.startswith(("PMI_", "PMI2_", "PMIX_")) for word in ("-u", name)]
+        config.MPILauncher.mpi_cmd = ["env", *of_srun, path] if of_srun else [path]
         config.EngineLauncher.engine_args = [
             "--IPEngine.enable_nanny=False",
             "--IPEngine.max_heartbeat_misses=0",
@@ -184,7 +186,7 @@ class Processes:
         said = [job.get(timeout=timeout) for job in jobs]
         ranks = {rank: engine for engine, (rank, _, _) in zip(ids, said, strict=True)}
         if sorted(ranks) != list(range(size)) or any(count != size for _, count, _ in said):
-            raise ServerError(f"the processes that {self._cluster.engine_set.args[0]} started are not {size} MPI ranks")
+            raise ServerError(f"the processes that {self._launcher} started are not {size} MPI ranks")
         self.engines = [ranks[rank] for rank in range(size)]
         self.names = {pid: f"rank {rank}" for rank, _, pid in said}
         self.pids = {rank: pid for rank, _, pid in said}

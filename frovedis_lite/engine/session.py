@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from frovedis_lite.engine.comm import Alone, Communicator, Ranks
+from frovedis_lite.engine.world import ranks, world
 from frovedis_lite.errors import ReleasedError, ServerError
 
 Rows = np.ndarray | sparse.csr_array | sparse.csr_matrix | Sequence[Any]
@@ -159,9 +160,24 @@ def current() -> Session:
     global _current
     with _lock:
         if _current is None or not _current.is_up:
-            _current = Here(Ranks(_world()) if _world() is not None else Alone())
+            _current = _here(world())
         _current.check()
         return _current
+
+
+def started() -> Session:
+    """The ranks that `mpiexec` or `srun` started, made the current session; this process if it was started alone.
+
+    Raises:
+        ServerError: the program was started several times, but MPI does not make ranks of that.
+    """
+    session = _here(ranks())
+    use(session)
+    return session
+
+
+def _here(mpi: Any) -> Session:
+    return Here(Alone() if mpi is None else Ranks(mpi))
 
 
 def use(session: Session | None) -> None:
@@ -169,15 +185,3 @@ def use(session: Session | None) -> None:
     global _current
     with _lock:
         _current = session
-
-
-def _world() -> Any:
-    """MPI's communicator of all ranks if this program was started as several, else None."""
-    import os
-
-    sizes = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE", "MPI_LOCALNRANKS")
-    if not any(os.environ.get(name, "1") not in ("", "1") for name in sizes):
-        return None
-    from mpi4py import MPI
-
-    return MPI.COMM_WORLD if MPI.COMM_WORLD.Get_size() > 1 else None

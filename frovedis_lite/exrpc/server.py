@@ -45,18 +45,19 @@ class FrovedisServer:
         Returns:
             The server, for `with`.
         Raises:
-            ServerError: there is a server already, the command is not understood, or ranks cannot be started.
+            ServerError: there is a server already, the command is not understood, or ranks cannot be started; without a
+                command, srun or mpiexec has started several programs that MPI has not made ranks of.
         """
         with cls._lock:
             if cls.isUP():
                 raise ServerError("there is a server already: call FrovedisServer.shut_down first")
             cls._end()  # ranks of which one died
             sessions.use(None)
-            here = sessions.current()
             if command is None:
-                session = here
+                session = sessions.started()
             else:
                 launcher, size = parse(command)
+                here = sessions.current()
                 if here.size > 1:
                     raise ServerError(
                         f"this program runs on {here.size} MPI ranks itself: FrovedisServer.initialize() uses them"
