@@ -2,6 +2,7 @@
 
 import copy
 import html
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,8 @@ STYLE = """
 body { font: 16px/1.4 system-ui, sans-serif; margin: 2rem; color: #1a1a1a; background: #fff }
 table { border-collapse: collapse } th, td { border: 1px solid #8a8a8a; padding: .3rem .6rem; text-align: left }
 caption { text-align: left; padding: .5rem 0 } td.number { text-align: right }
+td { overflow-wrap: break-word } figure { margin: 0 0 1.5rem !important }
+@media (prefers-color-scheme: dark) { body { color: #e6e6e6; background: #161616 } a { color: #8ab4f8 } }
 """
 
 # What nbconvert's page would load from a CDN is left out: require.js and the widgets' renderer (a widget needs a kernel
@@ -56,22 +59,34 @@ show(at);
 """
 
 
-def page(title: str, caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]], notes=()) -> str:
-    """Return a page with one table, whose first column names the row."""
+def page(
+    title: str, caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]], notes=(), links=(), figures=()
+) -> str:
+    """Return a page with one table, whose first column names the row, and figures above it.
+
+    Args:
+        notes: paragraphs under the table.
+        links: where the first column leads to, for each row; empty: nowhere.
+        figures: as HTML.
+    """
     head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in headings)
     body = "\n".join(
-        f'<tr><th scope="row">{html.escape(row[0])}</th>'
+        f'<tr><th scope="row">{_linked(row[0], link)}</th>'
         + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])
         + "</tr>"
-        for row in rows
+        for row, link in itertools.zip_longest(rows, links, fillvalue="")
     )
     remarks = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{STYLE}</style></head>\n<body><main><h1>{html.escape(title)}</h1>"
-        f"<table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead>\n"
+        f"{''.join(figures)}<table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead>\n"
         f"<tbody>{body}</tbody></table>{remarks}</main></body></html>\n"
     )
+
+
+def _linked(text: str, link: str) -> str:
+    return f'<a href="{html.escape(link)}">{html.escape(text)}</a>' if link else html.escape(text)
 
 
 def export(notebook: Path, title: str, slides: bool = False) -> str:

@@ -9,6 +9,11 @@ die() {
     exit 2
 }
 
+# The job's number. That of an array's task is ARRAY_TASK: SLURM_JOB_ID of one of them means all of them to Slurm.
+job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID:-}}
+job=${job:-${SLURM_JOB_ID:-}}
+log=${template%.sh}-NUMBER.log
+
 if ((BASH_VERSINFO[0] * 10 + BASH_VERSINFO[1] < 44)); then die "bash 4.4 or newer is needed, not $BASH_VERSION"; fi
 
 # --- settings
@@ -84,7 +89,15 @@ choose_options() {
     done
 }
 
-has_parameter() { grep -qs "^ *\"$1 = " "$root/labs/solutions/$2"_*.ipynb; }
+declare -A has=() # the answers, since a sweep asks often
+
+has_parameter() {
+    if [ -z "${has[$2.$1]:-}" ]; then
+        has[$2.$1]=no
+        if grep -qs "^ *\"$1 = " "$root/labs/solutions/$2"_*.ipynb; then has[$2.$1]=yes; fi
+    fi
+    [ "${has[$2.$1]}" = yes ]
+}
 
 # Ends with an error when there is no such lab, or no lab has a parameter of that name.
 check_arguments() {
@@ -128,7 +141,7 @@ submit() {
     fi
     command -v sbatch >/dev/null || die "there is no sbatch here: log in to a cluster. $template --dry-run needs none"
     "${command[@]}" || refused
-    echo "To see where it is: squeue --me. Its log: $root/${template%.sh}-NUMBER.log"
+    echo "To see where it is: squeue --me. Its log: $root/$log"
 }
 
 refused() { die "Slurm refuses this job: see the line above. Account, partition and limits are settings, in $site"; }
@@ -146,8 +159,8 @@ show_plan() {
 
 # --- on the node
 
-# Loads what the site needs, finds Python, and lets `aurora doctor` look at the machine.
-prepare() {
+# Loads what the site needs, and finds Python.
+find_python() {
     cd "$root" || die "cannot enter $root"
     set +eu # not our code
     if [ -n "$MODULES" ]; then
@@ -162,10 +175,15 @@ prepare() {
     [[ $ENVIRONMENT == /* ]] || ENVIRONMENT=$root/$ENVIRONMENT
     python=$ENVIRONMENT/bin/python
     [ -x "$python" ] || die "no Python in $ENVIRONMENT. Run once, on the login node: make doctor (or see $site)"
+}
+
+# The environment, the folder of results, the devices; then `aurora doctor` looks at the machine.
+prepare() {
+    find_python
     export OMP_NUM_THREADS="${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}"
-    results=$SCRATCH/${template%.sh}-$SLURM_JOB_ID
+    results=$SCRATCH/${template%.sh}-${job/_//} # those of a task are in a folder of the array's
     mkdir -p "$results" || die "no folder for results at $results (SCRATCH in $site)"
-    say "job $SLURM_JOB_ID on $(hostname), $OMP_NUM_THREADS cores, start number $((${SLURM_RESTART_COUNT:-0} + 1))"
+    say "job $job on $(hostname), $OMP_NUM_THREADS cores, start number $((${SLURM_RESTART_COUNT:-0} + 1))"
     say "results: $results"
     vector_engines
     run "$python" -m labs.cli doctor || die "this node is not ready for the labs: see the lines above"
@@ -175,7 +193,7 @@ prepare() {
 vector_engines() {
     local granted=${VE_NODE_NUMBER:-}
     if [ -z "$granted" ]; then
-        granted=$(scontrol show job -d "$SLURM_JOB_ID" | sed -n 's/.*ve[^ ]*(IDX:\([0-9,-]*\)).*/\1/p') || true
+        granted=$(scontrol show job -d "$job" | sed -n 's/.*ve[^ ]*(IDX:\([0-9,-]*\)).*/\1/p') || true
     fi
     if [ -z "$granted" ]; then
         say "no Vector Engine was asked for: everything runs on the CPU"
@@ -237,7 +255,7 @@ summary() {
         [ -e "$results/$step.done" ] || left+=("$step")
     done
     if compgen -G "$results/[0-9][0-9].json" >/dev/null; then
-        "$python" "$root/slurm/report.py" "$results" "job $SLURM_JOB_ID on $(hostname)" || say "there is no report"
+        "$python" "$root/slurm/report.py" "$results" "job $job on $(hostname)" || say "there is no report"
     fi
     say "remaining: ${left[*]:-nothing}"
     [ ${#left[@]} -eq 0 ]
@@ -286,7 +304,7 @@ out_of_time() {
     say "the time is nearly over: stopping"
     stop
     summary || true
-    if [ "$finished" -gt 0 ] && scontrol requeue "$SLURM_JOB_ID"; then
+    if [ "$finished" -gt 0 ] && scontrol requeue "$job"; then
         say "requeued: it goes on with what remains when its turn comes again"
         exit 0
     fi

@@ -4,7 +4,6 @@ FOLDER has NN.json, as `aurora check --json` writes them, and the executed noteb
 which needs no JupyterLab; report.html links to them.
 """
 
-import html
 import json
 import sys
 from pathlib import Path
@@ -47,11 +46,9 @@ def main(folder: Path, where: str) -> None:
         for lab in labs
     ]
     good = sum(lab["ok"] for lab in labs)
-    text = pages.page("Labs of a batch job", f"{where}: {good} of {len(labs)} ran to the end", HEADINGS, rows)
-    for lab in labs:
-        name = html.escape(lab["lab"])
-        if page := readable(lab):
-            text = text.replace(f">{name}</th>", f'><a href="{html.escape(page)}">{name}</a></th>')
+    links = [readable(lab) for lab in labs]
+    caption = f"{where}: {good} of {len(labs)} ran to the end"
+    text = pages.page("Labs of a batch job", caption, HEADINGS, rows, links=links)
     (folder / "report.html").write_text(text, encoding="utf-8")
     (folder / "report.json").write_text(json.dumps({"where": where, "labs": labs}, indent=2) + "\n", encoding="utf-8")
     print(f"report: {folder / 'report.html'}")

@@ -39,9 +39,9 @@ class Repository:
             rows = [f'{name}="{value}"' if row.startswith(f"{name}=") else row for row in rows]
         self.site.write_text("\n".join(rows) + "\n")
 
-    def lab(self, number: str, code: str = QUICK) -> None:
-        """Add a lab with a parameter and one cell."""
-        parameters = nbformat.v4.new_code_cell("runs = 3", metadata={"tags": ["parameters"]})
+    def lab(self, number: str, code: str = QUICK, more: str = "") -> None:
+        """Add a lab with one cell and a parameter, or `more` of them, a line for each."""
+        parameters = nbformat.v4.new_code_cell(f"runs = 3\n{more}".strip(), metadata={"tags": ["parameters"]})
         cells = [nbformat.v4.new_markdown_cell(f"# Lab {number}: made for a test"), parameters]
         notebook = nbformat.v4.new_notebook(cells=[*cells, nbformat.v4.new_code_cell(code)])
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}

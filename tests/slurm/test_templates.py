@@ -9,7 +9,7 @@ import pytest
 
 from tests.slurm.repository import ROOT, Repository, without_slurm
 
-TEMPLATES = ["sol_lab.sh", "frovedis_lab.sh", "jupyter.sh"]
+TEMPLATES = ["sol_lab.sh", "frovedis_lab.sh", "jupyter.sh", "sweep.sh"]
 LABS = {"sol_lab.sh": "01", "frovedis_lab.sh": "07"}
 
 
@@ -129,7 +129,8 @@ def test_help_and_directives(repository, template):
     text = (ROOT / "slurm" / template).read_text()
     assert len(text.splitlines()) < 120
     again = "--no-requeue" if template == "jupyter.sh" else "--requeue"
-    for flag in ("--output=%x-%j.log", "--signal=B:USR1@90", again, "--open-mode=append"):
+    log = "%x-%A_%a.log" if template == "sweep.sh" else "%x-%j.log"
+    for flag in (f"--output={log}", "--signal=B:USR1@90", again, "--open-mode=append"):
         assert f"#SBATCH {flag}\n" in text
     assert "set -euo pipefail" in text
 
