@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from labs import doctor_checks as checks
 from labs import doctor_machine as machine
+from labs import doctor_slurm
 
 PASSED, MISSING, WRONG = "ok", "missing", "wrong"
 
@@ -32,7 +33,7 @@ CHECKS: tuple[tuple[str, bool, Callable[[], tuple[str, str, str]]], ...] = (
     ("Disk", True, machine.disk),
     ("Cache", False, machine.cache),
     ("MPI", False, checks.mpi),
-    ("Slurm", False, checks.slurm),
+    ("Slurm", False, doctor_slurm.slurm),
     ("arm64 (qemu)", False, checks.qemu),
     ("Chromium", False, checks.chromium),
     ("Vector Engine", False, machine.vector_engine),

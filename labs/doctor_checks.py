@@ -118,10 +118,6 @@ def _tool(name: str) -> Finding:
     return ("ok", str(path), "") if path else ("missing", f"no {tool.programs[0]}; it is for {tool.use}", tool.fix)
 
 
-def slurm() -> Finding:
-    return _tool("slurm")
-
-
 def qemu() -> Finding:
     return _tool("qemu")
 

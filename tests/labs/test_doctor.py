@@ -5,12 +5,14 @@ import io
 import os
 import sys
 import types
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from aurora_kernels.jupyter import slurm
 from rich.console import Console
 
-from labs import doctor, doctor_checks, doctor_machine, tools
+from labs import doctor, doctor_checks, doctor_machine, doctor_slurm, tools
 from labs.doctor import Row
 from solkit.toolchain import find_compiler
 
@@ -180,14 +182,72 @@ def test_jupyter(monkeypatch):
     assert doctor_checks.jupyter()[:2] == ("missing", "JupyterLab is not installed")
 
 
-@pytest.mark.parametrize("check", [doctor_checks.slurm, doctor_checks.qemu, doctor_checks.chromium, doctor_checks.mpi])
+@pytest.mark.parametrize("check", [doctor_slurm.slurm, doctor_checks.qemu, doctor_checks.chromium, doctor_checks.mpi])
 def test_optional_tools(monkeypatch, check):
     monkeypatch.setattr(tools, "find", lambda name: None)
     status, detail, fix = check()
     assert (status, bool(detail), bool(fix)) == ("missing", True, True)
     monkeypatch.setattr(tools, "find", lambda name: Path("/usr/bin/thing"))
+    monkeypatch.setattr(slurm, "call", lambda *words, **more: "ve\nshort*\n")
     versions(monkeypatch, {"mpi4py": "4.1.2"})
     assert check()[0] == "ok"
+
+
+@pytest.fixture
+def no_job(monkeypatch):
+    for name in [name for name in os.environ if name.startswith(("SLURM", "AURORA_SITE"))]:
+        monkeypatch.delenv(name)
+
+
+def test_slurm_on_a_login_node(monkeypatch, no_job, tmp_path):
+    monkeypatch.setattr(tools, "find", lambda name: Path("/usr/bin/sbatch"))
+    monkeypatch.setattr(slurm, "call", lambda *words, **more: "short*\nlong\n")
+    site = tmp_path / "site.conf"
+    monkeypatch.setenv("AURORA_SITE", str(site))
+    for text, status, words, fix in (
+        ('PARTITION="long"', "ok", "partitions short, long", ""),
+        ("", "ok", "partitions short, long", ""),
+        ('PARTITION="ve,short"', "wrong", "there is no partition ve", f"set PARTITION in {site}"),
+        ("PARTITON=ve", "wrong", "there is no setting PARTITON", "aurora slurm submit --dry-run sol_lab"),
+    ):
+        site.write_text(f"{text}\n")
+        found = doctor_slurm.slurm()
+        assert (found[0], words in found[1], found[2]) == (status, True, fix)
+
+    def none(*words, **more):
+        raise slurm.NotThere("sinfo: Unable to contact slurm controller\nand more")
+
+    monkeypatch.setattr(slurm, "call", none)
+    status, detail, _ = doctor_slurm.slurm()
+    assert (status, detail) == (
+        "missing",
+        "/usr/bin/sbatch, but no Slurm answers: sinfo: Unable to contact slurm controller",
+    )
+
+
+def test_slurm_in_a_job(monkeypatch, no_job):
+    given = {"SLURM_JOB_ID": "12", "SLURM_JOB_NODELIST": "vm", "SLURM_JOB_PARTITION": "ve", "SLURM_NTASKS": "1"}
+    given |= {"SLURM_CPUS_PER_TASK": "4", "SLURM_MEM_PER_NODE": "8192"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    asked = []
+    end = datetime(2026, 11, 23, 17, 30)
+    monkeypatch.setattr(slurm, "queued", lambda number: asked.append(number) or slurm.Job(number, end=end))
+    words = "in job 12 on vm, partition ve, 1 task of 4 cores, 8.0 GiB of memory, until 17:30 on 23 Nov"
+    assert doctor_slurm.slurm() == ("ok", words, "")
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK")
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "16")
+    assert "16 cores on this node" in doctor_slurm.slurm()[1]
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "8")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    assert doctor_slurm.slurm()[1].startswith("in job 8_3 on vm")
+    assert asked == ["12", "12", "8_3"]
+
+    def none(number):
+        raise slurm.NotThere("squeue: Unable to contact slurm controller")
+
+    monkeypatch.setattr(slurm, "queued", none)
+    assert (doctor_slurm.slurm()[0], "Unable to contact" in doctor_slurm.slurm()[1]) == ("wrong", True)
 
 
 def test_mpiexec_without_mpi4py(monkeypatch):
