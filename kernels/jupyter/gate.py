@@ -3,8 +3,8 @@
 It submits the job, tells in the notebook why it waits, passes messages between the server and the node, keeps the job
 over restarts of the kernel, warns before its time is over, and ends it: when told to, and when the server is gone, for
 then its standard input ends. The server's side is provisioner.py. Between the two, each line is one JSON object: from
-the server the settings, then {"do": "start" | "signal" | "stop" | "end"}; to it {"event": ...}, one of "ready", "failed",
-"ended" and "log".
+the server the settings, then {"do": ...}: "start", "signal", "stop", "end"; to it {"event": ...}: "ready", "failed",
+"ended", "log".
 """
 
 import asyncio
@@ -238,9 +238,9 @@ class Gate:
         if job.left is None:
             return None
         limit = datetime.now() + timedelta(seconds=job.left)
-        # Times that are over before the job begins are no news.
+        # A warning that would come as soon as the job has begun is no news.
         if self.limit is None:
-            self.warned = {minutes for minutes in self.settings["warn_minutes"] if job.left < minutes * 60}
+            self.warned = {minutes for minutes in self.settings["warn_minutes"] if 0.97 * job.left < minutes * 60}
         return limit
 
     async def _news(self, text: str) -> None:
