@@ -211,3 +211,26 @@ def test_a_controller_that_is_down(aurora, cluster, tmp_path):
         assert (done.returncode, done.stdout) == (2, "")
         assert "Unable to contact slurm controller" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_sweep(aurora, cluster, repository):
+    """An array, and the job that waits for it and makes its report."""
+    number = aurora.submit("sweep", "01", "--over", "runs=1,2")
+    merge = str(int(number) + 1)
+    listed = aurora("status").stdout
+    results = repository.results / f"sweep-{number}"
+    assert f"{number}  sweep  an array; Slurm knows 2 of its tasks\n" in listed
+    assert f"{merge}  sweep_report  PENDING (Dependency): it waits for another job to end\n" in listed
+    assert listed.count(f"    results  {results}") == 2, "of both"
+    followed = aurora("logs", merge, "--follow")
+    assert followed.returncode == 0, followed.stderr
+    assert "-- PENDING (Dependency): it waits" in followed.stderr
+    for one in (number, merge):
+        report = aurora("report", one)
+        assert report.returncode == 0, report.stdout + report.stderr
+        assert re.search(r"0: 01_made -p runs=1 +ok", report.stdout)
+        assert re.search(r"1: 01_made -p runs=2 +ok", report.stdout)
+        assert f"report:  {results / 'report.html'}\n" in report.stdout
+    assert f"==> {repository.root}/sweep-{number}_1.log <==" in aurora("logs", number).stdout
+    status = aurora("status", number)
+    assert (status.returncode, "    0-1: COMPLETED: it ran to its end\n" in status.stdout) == (0, True)
