@@ -31,3 +31,16 @@ def require_tool():
         return path
 
     return require
+
+
+@pytest.fixture(scope="module")
+def browser(require_tool):
+    """Chromium without a window, for playwright."""
+    from tests.labs.jupyterlab import CHROMIUM
+
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = require_tool("chromium")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=CHROMIUM)
+        yield browser
+        browser.close()

@@ -1,37 +1,18 @@
 """Every lab as a learner has it: JupyterLab in a real browser, all cells run from the menu, outputs looked at with axe,
 widgets moved. Pictures of the pages are kept in the folder AURORA_SCREENSHOTS, if that is set."""
 
-import json
 import os
 import re
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from labs.notebooks import LABS
+from tests.labs.jupyterlab import JupyterLab
 
 NOTEBOOKS = sorted(path.name for path in LABS.glob("[0-9][0-9]_*.ipynb"))
 SECONDS = 240  # for all cells of a notebook
-# As `aurora lab` of an installed package: it works on a copy of the notebooks, in a folder below the current one.
-INSTALLED = "from labs import cli, doctor_checks; doctor_checks.in_checkout = lambda: False; cli.main()"
-CHROMIUM = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-# All cells are in the page, also those out of sight, so that a test can look at them.
-ALL_CELLS = {"windowingMode": "none"}
 
 ALL_RAN = r"""() => {
     const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')].map(e => e.textContent);
@@ -54,56 +35,15 @@ PROBLEM = re.compile(rb'"msg_type": ?"error"|Traceback \(most recent call last\)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The address and token of a JupyterLab that `aurora lab` started, with settings and notebooks of its own."""
     folder = tmp_path_factory.mktemp("lab")
-    settings = folder / "config/lab/user-settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings"
-    settings.parent.mkdir(parents=True)
-    settings.write_text(json.dumps(ALL_CELLS))
     # `aurora lab` copies the notebooks that are not there yet: these are, and time fewer calls.
     (folder / "aurora-labs").mkdir()
     for name in NOTEBOOKS:
         text = re.sub(r'"runs = \d+', '"runs = 2', (LABS / name).read_text(encoding="utf-8"))
         (folder / "aurora-labs" / name).write_text(text, encoding="utf-8")
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    own = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
-    command = [sys.executable, "-c", INSTALLED, "lab", "--no-browser", "--port", str(port)]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **own, "IPYTHONDIR": str(folder)}, stdout=log, stderr=log
-        )
-    try:
-        yield _answering(folder, process)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-
-
-def _answering(folder, process):
-    """Wait until the server has written where it is, and answers."""
-    for _ in range(600):
-        assert process.poll() is None, (folder / "log").read_text()
-        for file in (folder / "runtime").glob("jpserver-*.json"):
-            try:
-                found = json.loads(file.read_text())
-                with urllib.request.urlopen(f"{found['url']}api?token={found['token']}", timeout=5):
-                    return found["url"], found["token"]
-            except (OSError, ValueError):
-                pass
-        time.sleep(0.1)
-    pytest.fail(f"JupyterLab did not start:\n{(folder / 'log').read_text()}")
-
-
-@pytest.fixture(scope="module")
-def browser(require_tool):
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = require_tool("chromium")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, args=CHROMIUM)
-        yield browser
-        browser.close()
+    started = JupyterLab(folder)
+    yield started
+    started.stop()
 
 
 class Opened:
@@ -144,26 +84,17 @@ PARAMETERS = [name if name.startswith("01") else pytest.param(name, marks=pytest
 
 @pytest.fixture(scope="module", params=PARAMETERS, ids=lambda name: name.removesuffix(".ipynb"))
 def opened(request, browser, server):
-    url, token = server
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     try:
-        yield Opened(page, url, token, request.param)
+        yield Opened(page, server.url, server.token, request.param)
     finally:
         page.close()
-        _end_kernels(url, token)
-
-
-def _end_kernels(url, token):
-    with urllib.request.urlopen(f"{url}api/kernels?token={token}", timeout=30) as answer:
-        kernels = json.load(answer)
-    for kernel in kernels:
-        end = urllib.request.Request(f"{url}api/kernels/{kernel['id']}?token={token}", method="DELETE")
-        urllib.request.urlopen(end, timeout=30).close()
+        server.end_kernels()
 
 
 @pytest.mark.timeout(2 * SECONDS)
 def test_a_lab_runs_in_a_browser(opened, server, tmp_path):
-    page, url = opened.page, server[0]
+    page, url = opened.page, server.url
     assert opened.outputs("error") == opened.outputs("stderr") == opened.problems == []
     assert page.evaluate(NO_TEXT) == [], "an image has a text for who cannot see it"
     assert page.locator(".jp-RenderedMarkdown h1").count() == 1
