@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from labs.notebooks import LABS, Lab
+from labs.notebooks import LABS, NUMBERS, Lab
 
 CELL_SECONDS = 300
 OF_PAPERMILL = {"injected-parameters", "papermill-error-cell-tag"}  # tags of cells that it puts in
@@ -41,6 +41,7 @@ class Result:
     cell: int = 0  # the number of the cell that failed, from 1
     error: str = ""
     exercises: dict[str, str] = field(default_factory=dict)  # outcome by id
+    numbers: dict[str, float] = field(default_factory=dict)  # what the notebook has recorded, by name
 
 
 def parameters(words: Iterable[str]) -> dict[str, object]:
@@ -167,7 +168,7 @@ def _kill(process: subprocess.Popen) -> None:
 
 
 def _read(executed: Path, result: Result) -> None:
-    """Add what the executed copy tells: the cell that failed, and the outcomes of exercises."""
+    """Add what the executed copy tells: the cell that failed, the outcomes of exercises, the numbers recorded."""
     try:
         cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError, KeyError):
@@ -181,6 +182,7 @@ def _read(executed: Path, result: Result) -> None:
             if output.get("output_type") == "error":
                 result.ok, result.cell = False, number
                 result.error = f"{output.get('ename')}: {output.get('evalue', '')}".strip()[:500]
+            result.numbers |= output.get("data", {}).get(NUMBERS, {})
             plain = output.get("data", {}).get("text/plain", "")
             for outcome, id in CARD.findall(plain if isinstance(plain, str) else "".join(plain)):
                 result.exercises[id] = outcome

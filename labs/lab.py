@@ -6,11 +6,14 @@ ex.check(answer)  # what is right or wrong with it
 ex.hint()  # the next of three hints
 ex.solution()  # how it can be done
 lab.progress()  # all exercises, and how far you are; lab.progress("02"): those of one lab
+lab.record({"solkit, ms": 1.9})  # keeps a number in the notebook, for slurm/sweep.sh
 """
 
+import math
 import os
 import sys
 from collections import Counter
+from collections.abc import Mapping
 
 from labs import exercises, notebooks
 from labs import progress as kept
@@ -109,6 +112,24 @@ def progress(number: str | None = None) -> Table:
         rows.append((task.id, task.title, f"{task.minutes}, {task.kind}", standing.outcome, str(standing.tries), hints))
     headings = ("exercise", "title", "minutes", "outcome", "tries", "hints seen")
     return Table(f"{done} of {len(rows)} exercises passed", headings, tuple(rows), tuple(history.notes))
+
+
+def record(numbers: Mapping[str, float]) -> None:
+    """Keep numbers in the notebook, by names that say the unit, too: "solkit, ms". Nothing is shown.
+
+    They are in an output of the cell. `aurora check --json` collects them, and slurm/sweep.sh plots them over the
+    notebook's parameters.
+
+    Raises:
+        ValueError: one is not finite; TypeError: one is no number.
+    """
+    from IPython.display import display
+
+    found = {name: float(number) for name, number in numbers.items()}
+    for name, number in found.items():
+        if not math.isfinite(number):
+            raise ValueError(f"{name!r} is {number}; only a finite number can be recorded")
+    display({notebooks.NUMBERS: found}, raw=True)
 
 
 def _verdict_card(task: exercises.Exercise, verdict: exercises.Verdict) -> Card:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LABS = Path(__file__).resolve().parent
+NUMBERS = "application/vnd.aurora-labs.numbers+json"  # an output with numbers by their names, see lab.record
 NAME = re.compile(r"(\d\d)_\w+\.ipynb")
 HEADING = re.compile(r"(?m)^# (?:Lab \d+: *)?(.+)$")
 SECTION = re.compile(r"(?m)^\|.*\|\s*(\d+) min\s*\|\s*(core|optional)\s*\|")

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+from labs.notebooks import NUMBERS
+
 STYLE = """
 body { font: 16px/1.4 system-ui, sans-serif; margin: 2rem; color: #1a1a1a; background: #fff }
 table { border-collapse: collapse } th, td { border: 1px solid #8a8a8a; padding: .3rem .6rem; text-align: left }
@@ -105,6 +107,8 @@ def export(notebook: Path, title: str, slides: bool = False) -> str:
     found.metadata["title"] = title
     found.metadata.pop("widgets", None)
     for cell in found.cells:
+        if "outputs" in cell:  # without those that show nothing
+            cell.outputs = [output for output in cell.outputs if NUMBERS not in output.get("data", {})]
         for output in cell.get("outputs", []):
             if WIDGET in output.get("data", {}):
                 output["data"] = {"text/plain": "(a widget, which needs a running kernel: open the notebook)"}

@@ -286,6 +286,7 @@ here = lab06_measure.peak(torch.get_num_threads(), megabytes)
 for machine in (here, lab06_figures.VE_10B):
     limits = f"{machine.gflops:6.0f} GFLOP/s {machine.gbytes:6.0f} GB/s"
     print(f"{machine.name:30} {limits} {machine.ridge:6.1f} FLOP/byte")
+lab.record({"arithmetic, GFLOP/s": here.gflops, "memory, GB/s": here.gbytes})  # for slurm/sweep.sh
 
 # %% [markdown]
 # **Look at the last column**: the intensity at which both limits meet, called the *ridge*. The Vector Engine can do

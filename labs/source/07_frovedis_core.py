@@ -491,6 +491,7 @@ lab07_sparse.table(large)
 
 # %%
 times = lab07_sparse.measure(large, runs)
+lab.record({f"{name}, ms": time for name, time in times.items()})  # for slurm/sweep.sh
 lab07_sparse.compare(large, times, start=10)
 
 # %% [markdown]

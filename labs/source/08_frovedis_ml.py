@@ -239,6 +239,8 @@ sent, stayed = lab08.in_turns({"": calls}, runs)[""]
 print(f"one process:                      {time_alone:7.1f} ms")
 print(f"ranks, rows sent for each fit:    {sent:7.1f} ms")
 print(f"ranks, rows that are there:       {stayed:7.1f} ms")
+# for slurm/sweep.sh
+lab.record({"one process, ms": time_alone, "ranks, rows sent, ms": sent, "ranks, rows there, ms": stayed})
 
 # %% [markdown]
 # **Look at the column "held here"** of the table: each rank holds its rows. Then **look at the times.** With data of

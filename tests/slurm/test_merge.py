@@ -5,12 +5,14 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
 import pytest
 
+from labs import lab, pages
 from tests.labs.test_browser import AXE, CHROMIUM
 from tests.slurm.repository import ROOT, without_slurm
 
@@ -99,9 +101,9 @@ class Array:
         place.mkdir(exist_ok=True)
         (place / "node.txt").write_text("node7\n")
         (place / f"{self.lab}_made.html").touch()
-        lab = {"lab": f"{self.lab}_made", "ok": not error, "cell": 3 if error else 0, "error": error}
-        lab |= {"seconds": seconds, "executed": str(place / f"{self.lab}_made.ipynb"), "numbers": numbers}
-        (place / f"{self.lab}.json").write_text(json.dumps({"labs": [lab]}))
+        result = {"lab": f"{self.lab}_made", "ok": not error, "cell": 3 if error else 0, "error": error}
+        result |= {"seconds": seconds, "executed": str(place / f"{self.lab}_made.ipynb"), "numbers": numbers}
+        (place / f"{self.lab}.json").write_text(json.dumps({"labs": [result]}))
 
     def merge(self) -> tuple[int, dict, str]:
         """Return the status, report.json and the page."""
@@ -153,6 +155,26 @@ def test_numbers_that_a_notebook_has_recorded_have_plots_too(tmp_path):
     assert report["runs"][1]["numbers"] == {"run time, s": 10.0, "speed": -2.25}
     assert "speed over runs: 1: 1.5, 2: -2.25." in page
     assert page.count("<img") == 2
+
+
+def test_a_notebook_records_numbers(repository):
+    code = "from labs import lab\nlab.record({'speed, GB/s': 4 * runs})\nlab.record({'wait, s': 1})"
+    repository.lab("01", f"{code}\nprint('after it')")
+    command = [sys.executable, "-m", "labs.cli", "check", "01", "-p", "runs=2", "--json", "01.json"]
+    done = subprocess.run(command, cwd=repository.root, text=True, capture_output=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (result,) = json.loads((repository.root / "01.json").read_text())["labs"]
+    assert result["numbers"] == {"speed, GB/s": 8.0, "wait, s": 1.0}
+    with warnings.catch_warnings(action="error"):  # nbconvert cannot show such an output, and would say so
+        assert "after it" in pages.export(Path(result["executed"]), "made for a test")
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(float("nan"), ValueError), (float("inf"), ValueError), ([1], TypeError)]
+)
+def test_only_finite_numbers_are_recorded(number, error):
+    with pytest.raises(error):
+        lab.record({"speed": number})
 
 
 def test_no_plan(tmp_path):
