@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Starts JupyterLab with the labs on a compute node. The log says how to open it on your own computer.
+# Starts JupyterLab with the labs on a compute node. Its log says how to open it on your own computer.
+# It ends with the job's time, by scancel, or by File > Shut Down.
 #
 #   slurm/jupyter.sh                       submits itself with the settings of slurm/site.conf
 #   slurm/jupyter.sh --port=9000           at this port of the node; else at one that is free
 #   slurm/jupyter.sh -- --time=4:00:00     what follows -- is for sbatch
 #   slurm/jupyter.sh --dry-run             says what it would do; needs no Slurm
-#
-# It ends with the job's time, by scancel, or by File > Shut Down in JupyterLab.
 
 # What Slurm is to know on every cluster. What differs from site to site is in site.conf.
 #SBATCH --job-name=jupyter
@@ -22,7 +21,7 @@ set -euo pipefail
 # --- 1. Where is the repository?
 # Slurm runs a copy of this file. So it is where sbatch was called, or as Slurm knows.
 template=jupyter.sh
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [ -n "${SLURM_JOB_ID:-}" ] && [ ! -r "$root/slurm/common.sh" ]; then
     root=${SLURM_SUBMIT_DIR:-}
     if [ ! -r "$root/slurm/common.sh" ]; then
@@ -109,7 +108,8 @@ trap 'stop; rm -rf "$private"' EXIT
 make_token || die "no token could be written into $private. Is the disk full? (SCRATCH in $site)"
 find_address
 polite=TERM # JupyterLab ends its kernels and terminals
-export JUPYTER_TOKEN_FILE=$token JUPYTER_RUNTIME_DIR=$private JUPYTER_CONFIG_PATH=$private JUPYTER_PORT_RETRIES=0
+export JUPYTER_TOKEN_FILE=$token JUPYTER_RUNTIME_DIR=$private JUPYTER_PORT_RETRIES=0
+export JUPYTER_CONFIG_PATH=$private${JUPYTER_CONFIG_PATH:+:$JUPYTER_CONFIG_PATH}
 export HYDRA_LAUNCHER=fork # mpirun in a notebook starts ranks itself, on this node
 start env -u JUPYTER_TOKEN "$python" -m labs.cli lab --no-browser "--ip=$address" "--port=$port" \
     >"$results/server.log" 2>&1

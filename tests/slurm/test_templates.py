@@ -135,6 +135,34 @@ def test_help_and_directives(repository, template):
     assert "set -euo pipefail" in text
 
 
+@pytest.mark.parametrize(
+    ("node", "names", "address"),
+    [
+        ("NodeAddr=10.1.2.3", {}, "10.1.2.3"),
+        ("NodeAddr=127.0.0.1", {"127.0.0.1": "127.0.0.1"}, "127.0.0.1"),  # a cluster of this machine alone
+        ("NodeAddr=node7", {"node7": "10.1.2.7"}, "node7"),
+        ("NodeAddr=node7", {"node7": "127.0.1.1"}, "10.9.9.9"),
+        ("", {"here": "10.1.2.8"}, "here"),  # Slurm does not answer
+    ],
+)
+def test_a_server_listens_where_the_login_node_reaches_it(repository, node, names, address):
+    programs = without_slurm(repository.root.parent)
+    answers = {
+        "scontrol": f"echo ' {node} NodeHostName=x'" if node else "exit 1",
+        "getent": "\n".join(f"[ $2 != {name} ] || echo '{found}  {name}'" for name, found in names.items()) or ":",
+        "hostname": "[ $# = 0 ] && echo here || echo '10.9.9.9 fd00::1'",
+    }
+    for name, text in answers.items():
+        program = Path(programs["PATH"], name)
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    Path(programs["PATH"], "cut").symlink_to(shutil.which("cut"))
+    programs |= {"root": str(repository.root), "template": "x.sh", "SLURMD_NODENAME": "n"}
+    code = 'set -eu; source "$root/slurm/common.sh"; find_address; echo "$address"'
+    done = subprocess.run(["bash", "-c", code], env=programs, text=True, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{address}\n", "")
+
+
 def test_every_setting_is_in_the_shipped_file():
     names = re.search(r'settings="(.*)"', (ROOT / "slurm" / "common.sh").read_text())[1].split()
     assert re.findall(r"(?m)^(\w+)=", (ROOT / "slurm" / "site.conf").read_text()) == names
