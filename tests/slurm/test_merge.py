@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from labs import lab, pages
-from tests.labs.test_browser import AXE, CHROMIUM
+from tests.labs.test_browser import AXE
 from tests.slurm.repository import ROOT, without_slurm
 
 
@@ -185,26 +185,22 @@ def test_no_plan(tmp_path):
     assert "plan.tsv" in done.stderr
 
 
-def test_the_page_in_a_browser(tmp_path, require_tool):
+def test_the_page_in_a_browser(tmp_path, browser):
     """In a light and in a dark theme it fits into the window, axe finds nothing serious, and nothing is loaded."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     axe = find_spec("axe_playwright_python")
     if axe is None:
         pytest.skip("axe-playwright-python is not installed, which brings axe; to install it: pip install it")
-    path = require_tool("chromium")
     array = Array(tmp_path, runs=[1, 2, 3], seed=[0, 1])
     for task in range(5):
         array.leave(task, 10 + task, error="RuntimeError: " + 40 * "no " if task == 3 else "")
     array.merge()
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, args=CHROMIUM)
-        for scheme in ("light", "dark"):
-            page = browser.new_page(viewport={"width": 1100, "height": 800}, color_scheme=scheme)
-            asked = []
-            page.on("request", lambda request, asked=asked: asked.append(request.url))
-            page.goto((array.folder / "report.html").as_uri())
-            page.add_script_tag(path=Path(axe.origin).with_name("axe.min.js"))
-            assert page.evaluate(AXE.replace("{ include: [['.jp-OutputArea']] }", "document")) == []
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-            assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-        browser.close()
+    for scheme in ("light", "dark"):
+        page = browser.new_page(viewport={"width": 1100, "height": 800}, color_scheme=scheme)
+        asked = []
+        page.on("request", lambda request, asked=asked: asked.append(request.url))
+        page.goto((array.folder / "report.html").as_uri())
+        page.add_script_tag(path=Path(axe.origin).with_name("axe.min.js"))
+        assert page.evaluate(AXE.replace("{ include: [['.jp-OutputArea']] }", "document")) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+        page.close()
