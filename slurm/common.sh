@@ -17,6 +17,11 @@ log=${template%.sh}-NUMBER.log
 if ((BASH_VERSINFO[0] * 10 + BASH_VERSINFO[1] < 44)); then die "bash 4.4 or newer is needed, not $BASH_VERSION"; fi
 
 # --- settings
+# In JupyterLab on a node one may submit a job, which inherits what that JupyterLab's job has set for itself.
+if [ -n "${AURORA_INSIDE:-}" ] && [ "$AURORA_INSIDE" != "$job" ]; then
+    unset AURORA_INSIDE VE_NODE_NUMBER HYDRA_LAUNCHER JUPYTER_RUNTIME_DIR JUPYTER_TOKEN_FILE
+fi
+
 
 site=${AURORA_SITE:-$root/slurm/site.conf}
 settings="ACCOUNT PARTITION QOS RESOURCE TIME CPUS MEMORY MODULES SETUP ENVIRONMENT SCRATCH LOGIN"
@@ -117,7 +122,8 @@ check_arguments() {
 
 # --- before the job
 
-in_job() { [ -n "${SLURM_JOB_ID:-}" ]; }
+# A job's own script is in the job. What is started from within, in JupyterLab's terminal, is to be submitted.
+in_job() { [ -n "$job" ] && [ -z "${AURORA_INSIDE:-}" ]; }
 
 # Submits the template, with the site's flags. With --dry-run it only says so, and asks Slurm, where there is one,
 # whether it would take the job.
@@ -142,6 +148,9 @@ submit() {
     command -v sbatch >/dev/null || die "there is no sbatch here: log in to a cluster. $template --dry-run needs none"
     "${command[@]}" || refused
     echo "To see where it is: squeue --me. Its log: $root/$log"
+    for word in "${!SLURM_@}"; do # what Slurm says of a job that one is in would be taken for the new one's
+        [ "$word" = SLURM_CONF ] || unset "$word"
+    done
 }
 
 refused() { die "Slurm refuses this job: see the line above. Account, partition and limits are settings, in $site"; }
@@ -269,7 +278,7 @@ polite=INT # the signal that makes it end, as Ctrl-C would
 # Starts a command as a group of its own, so that a signal can end it with all that it has started.
 start() {
     set -m
-    "$@" </dev/null &
+    AURORA_INSIDE=$job "$@" </dev/null &
     child=$!
     set +m
 }

@@ -166,6 +166,23 @@ def test_two_at_once_a_port_of_choice_and_the_end_from_the_menu(cluster, reposit
     second.ends("CANCELLED")
 
 
+def test_a_job_that_is_submitted_in_there_is_on_its_own(cluster, repository, tmp_path):
+    mark = tmp_path / "started"
+    repository.lab("01", f"open({str(mark)!r}, 'w')\nimport time\ntime.sleep(15)")
+    server = Server(cluster, repository).answers()
+    command = [str(repository.root / "slurm" / "sol_lab.sh"), "01"]
+    said = server.execute(f"import subprocess\nprint(subprocess.run({command}, capture_output=True, text=True).stdout)")
+    number = re.search(r"Submitted batch job (\d+)", said)[1]
+    server.wait(mark)
+    cluster.call("scancel", server.number, check=True)
+    server.ends("CANCELLED")
+    server.is_gone()
+    log = repository.root / f"sol_lab-{number}.log"
+    assert cluster.wait_for(number, "COMPLETED", "FAILED")["JobState"] == "COMPLETED", log.read_text()
+    assert "Vector Engine 0 granted" in server.log
+    assert "Vector Engine 1 granted" in log.read_text()
+
+
 def test_a_port_that_is_taken(cluster, repository):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
