@@ -63,8 +63,7 @@ combine() {
 }
 
 # All that is to run: a line for each task and lab, tabs between the words. The report tells from it what is missing.
-plan() {
-    local task lab
+plan() ( # a shell of its own: `options` outside stay as they are
     for ((task = 0; task < count; task++)); do
         combine "$task"
         for lab in "${labs[@]}"; do
@@ -74,4 +73,4 @@ plan() {
             echo
         done
     done
-}
+)

@@ -24,7 +24,7 @@ set -euo pipefail
 # --- 1. Where is the repository?
 # Slurm runs a copy of this file. So it is where sbatch was called, or as Slurm knows.
 template=sweep.sh
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [ -n "${SLURM_JOB_ID:-}" ] && [ ! -r "$root/slurm/common.sh" ]; then
     root=${SLURM_SUBMIT_DIR:-}
     if [ ! -r "$root/slurm/common.sh" ]; then
@@ -44,6 +44,7 @@ source "$root/slurm/combinations.bash"
 # --- 2. Settings and arguments
 read_site
 read_arguments "$@"
+[ -n "$SCRATCH" ] || die "no folder is named for results: SCRATCH in $site"
 read_sweep # over: the parameters with their values; count: how many combinations there are
 
 # --- 3. The work
@@ -91,5 +92,6 @@ combine "$task"
 steps=("${labs[@]}")
 prepare
 hostname >"$results/node.txt"
+plan >"$results/plan.tsv" && mv "$results/plan.tsv" "${results%/*}" # so that the report can be made by hand, before
 for number in "${labs[@]}"; do once "$number" lab "$number"; done
 summary

@@ -75,6 +75,13 @@ def test_mistakes_are_named_before_anything_is_submitted(repository, arguments, 
         assert "sbatch" not in done.stdout
 
 
+def test_no_folder_for_results(repository):
+    repository.set(SCRATCH="")
+    done = dry_run(repository, "01", "--over", "runs=1,2")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "SCRATCH in" in done.stderr
+
+
 def test_no_sbatch(repository):
     done = repository.run("sweep.sh", "01", "--over", "runs=1,2")
     assert (done.returncode, done.stdout) == (2, "")

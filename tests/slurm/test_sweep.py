@@ -2,12 +2,14 @@
 
 import json
 import re
+import subprocess
+import sys
 import time
 
 import pytest
 
 from tests.slurm.jobs import Job
-from tests.slurm.repository import SLOW
+from tests.slurm.repository import ROOT, SLOW
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
 
@@ -96,6 +98,13 @@ def test_one_task_goes_back_into_the_queue_and_the_others_do_not(cluster, reposi
     sweep.wait(mark)
     cluster.wait_for(f"{sweep.number}_0", "COMPLETED")
     first = (sweep.results / "1" / "01_made.ipynb").stat().st_mtime_ns
+    done = subprocess.run([sys.executable, ROOT / "slurm" / "merge.py", sweep.results], env=cluster.environment)
+    assert done.returncode == 1, "by hand there is a report before all tasks have ended"
+    runs = json.loads((sweep.results / "report.json").read_text())["runs"]
+    assert [(run["state"], run["why"]) for run in runs[2:]] == [
+        ("ok", ""),
+        ("missing", f"RUNNING: it runs (sweep-{sweep.number}_1.log)"),
+    ]
     cluster.call("scancel", "--batch", "--signal=USR1", f"{sweep.number}_1", check=True)
     report, _ = sweep.report("COMPLETED")
     assert states(report) == ["ok"] * 4
