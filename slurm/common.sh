@@ -9,19 +9,22 @@ die() {
     exit 2
 }
 
+: "${HOME:=$(cd ~ && pwd)}" # Slurm's --export=NONE leaves no HOME, and settings are likely to ask for it
+export HOME PATH
+
 # The job's number. That of an array's task is ARRAY_TASK: SLURM_JOB_ID of one of them means all of them to Slurm.
 job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID:-}}
 job=${job:-${SLURM_JOB_ID:-}}
 log=${template%.sh}-NUMBER.log
 
-if ((BASH_VERSINFO[0] * 10 + BASH_VERSINFO[1] < 44)); then die "bash 4.4 or newer is needed, not $BASH_VERSION"; fi
-
-# --- settings
 # In JupyterLab on a node one may submit a job, which inherits what that JupyterLab's job has set for itself.
 if [ -n "${AURORA_INSIDE:-}" ] && [ "$AURORA_INSIDE" != "$job" ]; then
     unset AURORA_INSIDE VE_NODE_NUMBER HYDRA_LAUNCHER JUPYTER_RUNTIME_DIR JUPYTER_TOKEN_FILE
 fi
 
+if ((BASH_VERSINFO[0] * 10 + BASH_VERSINFO[1] < 44)); then die "bash 4.4 or newer is needed, not $BASH_VERSION"; fi
+
+# --- settings
 
 site=${AURORA_SITE:-$root/slurm/site.conf}
 settings="ACCOUNT PARTITION QOS RESOURCE TIME CPUS MEMORY MODULES SETUP ENVIRONMENT SCRATCH LOGIN"
@@ -145,12 +148,12 @@ submit() {
         fi
         return
     fi
-    command -v sbatch >/dev/null || die "there is no sbatch here: log in to a cluster. $template --dry-run needs none"
-    "${command[@]}" || refused
-    echo "To see where it is: squeue --me. Its log: $root/$log"
     for word in "${!SLURM_@}"; do # what Slurm says of a job that one is in would be taken for the new one's
         [ "$word" = SLURM_CONF ] || unset "$word"
     done
+    command -v sbatch >/dev/null || die "there is no sbatch here: log in to a cluster. $template --dry-run needs none"
+    "${command[@]}" || refused
+    echo "Where it is, and why it waits: squeue --me, or aurora slurm status NUMBER. Its log: $root/$log"
 }
 
 refused() { die "Slurm refuses this job: see the line above. Account, partition and limits are settings, in $site"; }
@@ -173,30 +176,68 @@ find_python() {
     cd "$root" || die "cannot enter $root"
     set +eu # not our code
     if [ -n "$MODULES" ]; then
-        # shellcheck source=/dev/null
-        type module >/dev/null 2>&1 || source /etc/profile.d/modules.sh
+        find_module
         # shellcheck disable=SC2086 # the names of modules, with blanks between them
         module load $MODULES || die "a module could not be loaded: $MODULES (MODULES in $site)"
     fi
-    # shellcheck source=/dev/null
-    if [ -n "$SETUP" ]; then source "$SETUP" || die "SETUP in $site, $SETUP, ended with an error"; fi
+    if [ -n "$SETUP" ]; then
+        [ -r "$SETUP" ] || die "there is no $SETUP on $(hostname) (SETUP in $site)"
+        # shellcheck source=/dev/null
+        source "$SETUP" || die "SETUP in $site, $SETUP, ended with an error"
+    fi
     set -eu
     [[ $ENVIRONMENT == /* ]] || ENVIRONMENT=$root/$ENVIRONMENT
     python=$ENVIRONMENT/bin/python
     [ -x "$python" ] || die "no Python in $ENVIRONMENT. Run once, on the login node: make doctor (or see $site)"
 }
 
+# `module` is a function of the login shell. Where that is not bash, or was left behind, this shell has none yet.
+find_module() {
+    local file
+    for file in "${MODULESHOME:-/usr/share/modules}/init/bash" /etc/profile.d/{modules,lmod,z00_lmod}.sh; do
+        if type module >/dev/null 2>&1; then return; fi
+        # shellcheck source=/dev/null
+        [ ! -r "$file" ] || source "$file"
+    done
+    type module >/dev/null 2>&1 || die "there is no command module on $(hostname), for $MODULES (MODULES in $site)"
+}
+
 # The environment, the folder of results, the devices; then `aurora doctor` looks at the machine.
 prepare() {
     find_python
     export OMP_NUM_THREADS="${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}"
-    results=$SCRATCH/${template%.sh}-${job/_//} # those of a task are in a folder of the array's
-    mkdir -p "$results" || die "no folder for results at $results (SCRATCH in $site)"
     say "job $job on $(hostname), $OMP_NUM_THREADS cores, start number $((${SLURM_RESTART_COUNT:-0} + 1))"
+    make_results
     say "results: $results"
     vector_engines
     run "$python" -m labs.cli doctor || die "this node is not ready for the labs: see the lines above"
 }
+
+# The folder of results, of this job alone: an earlier start of it may have left some there.
+make_results() {
+    [ -n "$SCRATCH" ] || die "no folder is named for results: SCRATCH in $site"
+    results=$SCRATCH/${template%.sh}-${job/_//} # those of a task are in a folder of the array's
+    if [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then
+        end_leftovers
+    elif [ -e "$results" ]; then # a Slurm that was set up anew counts its jobs from 1 again
+        local old
+        old=$results-before-$(date +%Y%m%d-%H%M%S)
+        mv "$results" "$old" && say "there were results of another job with this number; they are in $old now"
+    fi
+    mkdir -p "$results" || die "no folder for results at $results (SCRATCH in $site)"
+    has_room || die "nothing can be written to $results: is the disk full, or your quota? (SCRATCH in $site)"
+    # A node that Slurm has lost may still be at work. (Where the file system has no locks, nobody can tell.)
+    exec 9>>"$results/.lock"
+    flock -w 60 -E 9 9 2>/dev/null || [ $? -ne 9 ] ||
+        die "an earlier start of this job still writes to $results: try again later, with scontrol requeue $job"
+}
+
+has_room() {
+    local status=0
+    head -c 100000 /dev/zero >"$results/.room" || status=$?
+    rm -f "$results/.room"
+    return "$status"
+} 2>/dev/null
 
 # Says which Vector Engines the job has. Slurm's plugin for them sets VE_NODE_NUMBER; without it, Slurm still counts.
 vector_engines() {
@@ -239,6 +280,7 @@ answer_to() {
 
 steps=()   # the template's
 finished=0 # of them, in this start of the job
+results='' # their folder
 
 # once NAME COMMAND...: runs a step, unless an earlier start of this job has finished it.
 once() {
@@ -249,11 +291,11 @@ once() {
         return
     fi
     say "step $name"
-    if "$@"; then
-        touch "$results/$name.done"
+    if "$@" && has_room && touch "$results/$name.done"; then
         finished=$((finished + 1))
     else
         say "$name failed: see above, and the report"
+        has_room || say "nothing can be written to $results: is the disk full, or your quota? (SCRATCH in $site)"
     fi
 }
 
@@ -288,20 +330,31 @@ run() {
     start "$@"
     local status=0
     wait "$child" || status=$?
+    while [ "$status" -gt 128 ] && kill -0 "$child" 2>/dev/null; do # a signal for this shell ended the waiting
+        status=0
+        wait "$child" || status=$?
+    done
     child=''
     return "$status"
 }
 
 # Ends what runs: politely first, so that it can end its own; after ten seconds by force. Then what has left the group,
-# as kernels do: all that has this job's number in its environment, but for this shell.
+# as kernels do.
 stop() {
     [ -n "$child" ] || return 0
-    local until=$((SECONDS + 10)) left
+    local until=$((SECONDS + 10))
     kill -"$polite" -- "-$child" 2>/dev/null || true
     while kill -0 -- "-$child" 2>/dev/null && [ "$SECONDS" -lt "$until" ]; do sleep 0.2; done
     kill -KILL -- "-$child" 2>/dev/null || true
     child=''
-    left=$(grep -lszx "SLURM_JOB_ID=$SLURM_JOB_ID" /proc/[0-9]*/environ | cut -d / -f 3 | grep -vx "$$") || true
+    end_leftovers "AURORA_INSIDE=$job"
+}
+
+# Kills what has this job's number in its environment, and $1, if that is given; but not this shell.
+end_leftovers() {
+    local left number="SLURM_JOB_ID=$SLURM_JOB_ID"
+    left=$(grep -lszx "${1:-$number}" /proc/[0-9]*/environ | xargs -r grep -lszx "$number" |
+        cut -d / -f 3 | grep -vx "$$") || true
     # shellcheck disable=SC2086 # the numbers of processes, a line each
     [ -z "$left" ] || kill -KILL $left 2>/dev/null || true
 }
@@ -310,6 +363,10 @@ stop() {
 # goes back into the queue for the rest if it has got anything done, else it would never end.
 out_of_time() {
     trap '' USR1
+    if [[ $(timeout 10 squeue --noheader "--jobs=$job" --format=%l) == [012]:?? ]]; then
+        say "this job's time is hardly more than the 90 seconds of the warning: it goes on until its time is over"
+        return
+    fi
     say "the time is nearly over: stopping"
     stop
     summary || true
@@ -322,10 +379,13 @@ out_of_time() {
     exit 1
 }
 
+# Slurm ends the job: the user or an operator did so, another job came first, or the time is over. The line before in the
+# log is Slurm's, and says which. It kills what is left after some seconds (KillWait, 30 if not set otherwise).
 cancelled() {
-    trap '' TERM INT
+    trap '' TERM INT USR1
     say "cancelled: ending what runs"
     stop
+    [ ${#steps[@]} -eq 0 ] || [ -z "$results" ] || summary || true
     exit 143
 }
 

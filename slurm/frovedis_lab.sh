@@ -23,7 +23,7 @@ set -euo pipefail
 # --- 1. Where is the repository?
 # Slurm runs a copy of this file. So it is where sbatch was called, or as Slurm knows.
 template=frovedis_lab.sh
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [ -n "${SLURM_JOB_ID:-}" ] && [ ! -r "$root/slurm/common.sh" ]; then
     root=${SLURM_SUBMIT_DIR:-}
     if [ ! -r "$root/slurm/common.sh" ]; then
@@ -52,8 +52,7 @@ ranks=${SLURM_NTASKS:-2}
 lab() {
     choose_options "$1"
     if has_parameter ranks "$1"; then mine+=(-p "ranks=$ranks"); fi
-    # Hydra, MPICH's mpirun, would ask Slurm to start the ranks. On one node it can do that itself.
-    HYDRA_LAUNCHER=fork run "$python" -m labs.cli check "$1" "${mine[@]}" \
+    run "$python" -m labs.cli check "$1" "${mine[@]}" \
         --keep "$results" --json "$results/$1.json"
 }
 
@@ -62,6 +61,7 @@ spmd() {
     local status=0 start=(srun "--ntasks=$ranks" --mpi=pmi2 --quit-on-interrupt)
     if ! srun --mpi=list 2>&1 | grep -w pmi2 >/dev/null; then
         say "this Slurm has no PMI-2: mpiexec starts the program"
+        # Hydra, MPICH's mpiexec, would ask Slurm to start the ranks. On one node it can do that itself.
         start=(env HYDRA_LAUNCHER=fork "${python%/*}/mpiexec" -n "$ranks")
     fi
     run "${start[@]}" "$python" "$program" >"$results/spmd.txt" 2>&1 || status=$?

@@ -23,7 +23,7 @@ set -euo pipefail
 # --- 1. Where is the repository?
 # Slurm runs a copy of this file. So it is where sbatch was called, or as Slurm knows.
 template=sol_lab.sh
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [ -n "${SLURM_JOB_ID:-}" ] && [ ! -r "$root/slurm/common.sh" ]; then
     root=${SLURM_SUBMIT_DIR:-}
     if [ ! -r "$root/slurm/common.sh" ]; then

@@ -26,6 +26,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
 SlurmUser=root
+FirstJobId={first}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CredType=cred/munge
@@ -82,9 +83,11 @@ class Cluster:
             (folder / name).mkdir(parents=True)
         for number in range(8):
             (folder / "devices" / f"ve{number}").touch()
-        host = socket.gethostname().partition(".")[0]
+        host = _host()
         self.conf = folder / "slurm.conf"
-        self.conf.write_text(CONF.format(host=host, folder=folder, ports=_free_ports(2)) + conf)
+        ports = _free_ports(2)
+        # Several clusters may run on this machine at once: jobs of one must not have the numbers of another's.
+        self.conf.write_text(CONF.format(host=host, folder=folder, ports=ports, first=1000 * ports[0]) + conf)
         (folder / "job_submit.lua").write_text(SUBMIT)
         (folder / "gres.conf").write_text(f"NodeName={host} Name=ve File={folder}/devices/ve[0-7]\n")
         # slurmd would look for cgroups though nothing uses them, and a container may have none; this kind needs none.
@@ -148,6 +151,18 @@ class Cluster:
             time.sleep(0.3)
         return found
 
+    def lose_node(self) -> None:
+        """Let the node's daemon die, and take the node out of the cluster, as an operator would."""
+        node = self._daemons.pop()
+        node.kill()
+        node.wait()
+        self.call("scontrol", "update", f"node={_host()}", "state=down", "reason=lost", check=True)
+
+    def return_node(self) -> None:
+        """Start the daemon again."""
+        self._daemon("slurmd", "-D")
+        self.call("scontrol", "update", f"node={_host()}", "state=resume", check=True)
+
     def stop(self) -> None:
         """End all jobs and daemons."""
         if len(self._daemons) == 3:
@@ -170,6 +185,10 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _host() -> str:
+    return socket.gethostname().partition(".")[0]
 
 
 def _free_ports(count: int) -> list[int]:
