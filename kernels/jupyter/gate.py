@@ -144,9 +144,9 @@ class Gate:
                 self.limit = self._limit(job)
                 return
             if job is not None:
-                start = f", expected to start at {job.start:%H:%M on %d %b}" if job.start else ""
-                where = f"in partition {job.partition}" if job.partition else "in the queue"
-                await self._news(f"Job {self.job} waits {where}: {why(job)}{start}. To give up: scancel {self.job}")
+                start = f"Expected to start at {job.start:%H:%M on %d %b}. " if job.start else ""
+                text = f"Job {self.job} waits in partition {job.partition}: {why(job)}."
+                await self._news(f"{text}\n{start}To give up: scancel {self.job}")
             await asyncio.sleep(next(pauses, 15))
 
     async def _wait_for_node(self) -> None:

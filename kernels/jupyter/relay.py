@@ -18,7 +18,6 @@ from jupyter_client.session import DELIM, Session
 LOCAL = {"shell": zmq.ROUTER, "control": zmq.ROUTER, "stdin": zmq.ROUTER, "iopub": zmq.XPUB, "hb": zmq.REP}
 REMOTE = {"shell": zmq.DEALER, "control": zmq.DEALER, "stdin": zmq.DEALER, "iopub": zmq.SUB}
 INFO = {
-    "status": "ok",
     "protocol_version": "5.3",
     "implementation": "ipython",
     "implementation_version": "",
@@ -34,6 +33,8 @@ INFO = {
     "banner": "A Python kernel on a Slurm node",
     "help_links": [],
 }
+# What a client asks as soon as it is connected; it wants to know before it shows the kernel as ready.
+AT_ONCE = {"kernel_info_request": INFO, "history_request": {"history": []}, "comm_info_request": {"comms": {}}}
 
 
 @dataclass
@@ -219,9 +220,9 @@ class Relay:
         _, parts = self.session.feed_identities(request.frames)
         self.session.deserialize(parts)  # raises ValueError if the signature is wrong
         kind = request.kind
-        if kind == "kernel_info_request":
+        if kind in AT_ONCE:
             await self._publish("status", {"execution_state": "busy"}, request)
-            await self._reply(channel, request, INFO)
+            await self._reply(channel, request, {"status": "ok", **AT_ONCE[kind]})
             await self._publish("status", {"execution_state": "idle"}, request)
         elif kind == "shutdown_request":
             await self._reply(channel, request, {"status": "ok", "restart": False})
