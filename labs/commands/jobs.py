@@ -15,10 +15,10 @@ from labs.doctor_checks import ROOT
 SHARED = "common.sh"  # in the folder of the templates, and none itself
 NUMBER = re.compile(r"(\d+)(?:_(?:(\d+)|\[([\d,:%-]+)\]))?")
 NO_TASK = "4294967294"  # what Slurm writes for the task where many are meant
-# What a log says of its job's end; the last line that is one of these counts, since a requeued job goes on in its log.
+# What a log says of its job's start and end. A requeued job goes on in its log, so later lines count.
 ENDS = re.compile(
     r"(?m)\*\*\* (?:JOB|STEP) \S+ ON .* CANCELLED AT \S+(?: DUE TO (?P<cause>[A-Z ]+?))? \*\*\*"
-    r"|^\S+  remaining: (?P<remaining>.+)$|^\S+  (?P<again>requeued): |^(?P<error>error): "
+    r"|^\S+  remaining: (?P<remaining>.+)$|^\S+  (?:requeued: |job .*, (?P<start>start) number )|^(?P<error>error): "
 )
 CAUSES = {"JOB REQUEUE": "", "TIME LIMIT": "TIMEOUT", "PREEMPTION": "PREEMPTED", "NODE FAILURE": "NODE_FAIL"}
 
@@ -203,17 +203,18 @@ def read(path: Path, most: int = 100_000) -> tuple[str, str]:
 
 def how_it_ended(path: Path) -> tuple[str, str]:
     """Return the state that a job's log tells of, empty if it tells none, and what of its work remains."""
-    state, left = "", ""
+    state = left = ended = ""  # ended: by Slurm, whatever the job itself says after that
     for found in ENDS.finditer(read(path)[1]):
         if found["remaining"]:
             left = "" if found["remaining"] == "nothing" else found["remaining"]
-            state = "FAILED" if left else "COMPLETED"
-        elif found["again"]:
-            state = ""
+            state = ended or ("FAILED" if left else "COMPLETED")
         elif found["error"]:
-            state = "FAILED"
+            state = ended or "FAILED"
+        elif found[0].startswith("***"):
+            state = ended = CAUSES.get(found["cause"] or "", "CANCELLED")
         else:
-            state = CAUSES.get(found["cause"] or "", "CANCELLED")
+            state = ended = ""
+            left = "" if found["start"] else left
     return state, left
 
 

@@ -174,6 +174,13 @@ def test_status_from_the_accounting(slurm, repository):
         ),
         ("error: in a cell\n17:01:30  remaining: nothing\n", "it ran to its end", 0),
         ("17:01:30  step 01\n", "how it ended is not in it", 0),
+        ("x: error: *** JOB 12 ON vm CANCELLED AT 2026 ***\n17:01:30  remaining: 02\n", "cancelled; not done: 02", 1),
+        (
+            "error: x\n17:09:00  job 12 on vm, 1 cores, start number 2\n17:10  remaining: nothing\n",
+            "to its end\n",
+            0,
+        ),
+        ("17:01:30  remaining: 02\n17:09:00  job 12 on vm, 1 cores, start number 2\n", "is not in it\n", 0),
     ],
 )
 def test_status_of_a_job_that_slurm_has_forgotten(slurm, repository, said, words, status):
