@@ -365,7 +365,7 @@ out_of_time() {
     trap '' USR1
     if [[ $(timeout 10 squeue --noheader "--jobs=$job" --format=%l) == [012]:?? ]]; then
         say "this job's time is hardly more than the 90 seconds of the warning: it goes on until its time is over"
-        return
+        return 0 # a bare return would hand on the status of what was interrupted
     fi
     say "the time is nearly over: stopping"
     stop

@@ -8,9 +8,9 @@ from pathlib import Path
 class Job:
     """A submitted template: its number, its log, its folder of results."""
 
-    def __init__(self, cluster, repository, template: str, *arguments: str) -> None:
+    def __init__(self, cluster, repository, template: str, *arguments: str, environment: dict | None = None) -> None:
         self.cluster, self.repository, self.name = cluster, repository, template.removesuffix(".sh")
-        done = repository.run(template, *arguments, environment=cluster.environment)
+        done = repository.run(template, *arguments, environment=environment or cluster.environment)
         assert done.returncode == 0, done.stdout + done.stderr
         self.said = done.stdout
         self.number = re.search(r"Submitted batch job (\d+)", done.stdout)[1]
