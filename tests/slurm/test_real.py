@@ -51,11 +51,15 @@ def test_two_engines(cluster, repository):
 
 
 def test_a_lab_that_fails_fails_the_job_and_is_in_the_report(cluster, repository):
-    repository.lab("01", "raise RuntimeError('it is broken')")
+    repository.lab("01", "print('before', runs)\nraise RuntimeError('it is broken')")
     job = Job(cluster, repository, "sol_lab.sh")
     job.ends("FAILED")
     assert "remaining: 01" in job.log
     assert "it is broken" in (job.results / "report.html").read_text()
+    for name in ("01_made.ipynb", "01_made.html"):
+        text = (job.results / name).read_text()
+        assert "before 3" in text, "what it did until then is kept"
+        assert "it is broken" in text
     assert (job.results / "02.done").exists(), "one that fails does not keep the others from running"
 
 
@@ -102,6 +106,7 @@ def test_scancel_leaves_nothing_running(cluster, repository, tmp_path):
         time.sleep(0.3)
     assert job.left() == []
     assert "cancelled: ending what runs" in job.log
+    assert "remaining: 01" in job.log
 
 
 @pytest.mark.parametrize(
