@@ -44,6 +44,9 @@ read_arguments "$@"
 default_labs "$root"/labs/solutions/0[78]_*.ipynb
 check_arguments
 program=${PROGRAM:-$root/slurm/spmd.py}
+[[ $program == /* ]] || program=$PWD/$program
+[ -r "$program" ] || die "PROGRAM: there is no $program"
+export PROGRAM=$program # the job starts in another folder
 ranks=${SLURM_NTASKS:-2}
 
 # --- 3. The work

@@ -163,6 +163,15 @@ def test_a_server_listens_where_the_login_node_reaches_it(repository, node, name
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{address}\n", "")
 
 
+def test_a_program_of_ones_own(repository, tmp_path):
+    (tmp_path / "my program.py").touch()
+    environment = {**without_slurm(tmp_path), "PROGRAM": str(tmp_path / "my program.py")}
+    done = repository.run("frovedis_lab.sh", "--dry-run", environment=environment)
+    assert "srun --mpi=pmi2 python my program.py" in done.stdout
+    done = repository.run("frovedis_lab.sh", "--dry-run", environment={**environment, "PROGRAM": "mine.py"})
+    assert (done.returncode, "PROGRAM: there is no //mine.py" in done.stderr) == (2, True), "it runs in /"
+
+
 def test_every_setting_is_in_the_shipped_file():
     names = re.search(r'settings="(.*)"', (ROOT / "slurm" / "common.sh").read_text())[1].split()
     assert re.findall(r"(?m)^(\w+)=", (ROOT / "slurm" / "site.conf").read_text()) == names
