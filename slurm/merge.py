@@ -89,9 +89,19 @@ def slurm_says(folder: Path) -> dict[int | None, str]:
         return found
     for job in tasks:
         task = job.number.partition("_")[2]
-        log = f" ({Path(job.output).name})" if task.isdigit() and job.output and job.state != "CANCELLED" else ""
+        log = last_error(Path(job.output)) if task.isdigit() and job.output and job.state != "CANCELLED" else ""
         found[int(task) if task.isdigit() else None] = f"{job.state}: {slurm_words.why(job)}{log}"
     return found
+
+
+def last_error(log: Path) -> str:
+    """Return the name of a task's log, and the error in it, if it can be read from here and has one."""
+    try:
+        rows = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        rows = []
+    errors = [row for row in rows if row.startswith("error: ")]
+    return f" ({log.name}: {errors[-1]})" if errors else f" ({log.name})"
 
 
 def page(folder: Path, runs: list[Run]) -> str:

@@ -28,14 +28,22 @@ WIDTH = 4.4  # of a panel, in inches
 
 
 def figures(runs: Sequence, names: Sequence[str], quantities: Sequence[str]) -> list[str]:
-    """Return figures as HTML, one for each lab and number; in each a panel for each parameter that this lab has."""
+    """Return figures as HTML, for each lab; in each figure a panel for each parameter that this lab has.
+
+    Numbers of one unit, "CRS, ms" and "ELL, ms", share a figure, as long as their lines can be told apart.
+    """
     found = []
     for lab in sorted({run.lab for run in runs}):
         mine = [run for run in runs if run.lab == lab]
         swept = [name for name in names if name in mine[0].parameters]
+        units: dict[str, list[str]] = {}
         for quantity in quantities:
-            if swept and any(_has(run, quantity) for run in mine):
-                found.append(_picture(lab, mine, swept, quantity)._repr_html_())
+            if any(_has(run, quantity) for run in mine):
+                units.setdefault(quantity.rpartition(", ")[2], []).append(quantity)
+        most = max((len({_others(run, name, swept) for run in mine}) for name in swept), default=0)
+        for group in units.values():
+            together = [group] if most * len(group) <= len(STYLES) else [[quantity] for quantity in group]
+            found += [_picture(lab, mine, swept, some)._repr_html_() for some in together if swept]
     return found
 
 
@@ -43,41 +51,45 @@ def _has(run, quantity: str) -> bool:
     return run.state == "ok" and quantity in run.numbers
 
 
-def _picture(lab: str, runs: Sequence, names: Sequence[str], quantity: str) -> Picture:
+def _others(run, name: str, names: Sequence[str]) -> str:
+    """Return all parameters but one, in words."""
+    return ", ".join(f"{other}={run.parameters[other]}" for other in names if other != name)
+
+
+def _picture(lab: str, runs: Sequence, names: Sequence[str], quantities: Sequence[str]) -> Picture:
     columns = min(len(names), 3)
     rows = -(-len(names) // columns)
-    width = max(WIDTH * columns, 6.5)
-    figure = Figure(figsize=(width, 3.6 * rows), layout="constrained")
+    figure = Figure(figsize=(max(WIDTH * columns, 6.5), 3.9 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
-    texts = [_panel(axes, runs, name, names, quantity) for axes, name in zip(panels, names, strict=False)]
+    texts = [_panel(axes, runs, name, names, quantities) for axes, name in zip(panels, names, strict=False)]
     for axes in panels[len(names) :]:
         axes.set_axis_off()
     for axes in panels[: len(names) : columns]:
-        axes.set_ylabel(quantity)
-    return Picture(figure, " ".join(texts), f"Lab {lab}: {quantity}, over {' and over '.join(names)}.")
+        axes.set_ylabel(quantities[0] if len(quantities) == 1 else quantities[0].rpartition(", ")[2])
+    caption = f"Lab {lab} over {' and over '.join(names)}: {'; '.join(quantities)}."
+    return Picture(figure, " ".join(texts), caption)
 
 
-def _panel(axes: Axes, runs: Sequence, name: str, names: Sequence[str], quantity: str) -> str:
-    """Draw one number over one parameter; return the same in words."""
+def _panel(axes: Axes, runs: Sequence, name: str, names: Sequence[str], quantities: Sequence[str]) -> str:
+    """Draw numbers over one parameter; return the same in words."""
     values = list(dict.fromkeys(run.parameters[name] for run in runs))
     ordered = all(map(NUMBER.fullmatch, values))  # between names there is nothing that a line could show
     places = _places(axes, values, ordered)
-    good = [run for run in runs if _has(run, quantity)]
-    groups: dict[str, list] = {}  # a line for each: runs that differ in nothing else
-    for run in runs:
-        others = [f"{other}={run.parameters[other]}" for other in names if other != name]
-        groups.setdefault(", ".join(others), []).append(run)
-    for (label, group), (color, marker, line) in zip(groups.items(), itertools.cycle(STYLES), strict=False):
-        if len(groups) > len(STYLES):  # too many to tell apart
+    lines: dict[str, list] = {}  # of runs that differ in nothing else
+    for quantity, run in itertools.product(quantities, runs):
+        several = quantity.rpartition(", ")[0] if len(quantities) > 1 else ""
+        label = ", ".join(filter(None, [several, _others(run, name, names)]))
+        number = run.numbers[quantity] if _has(run, quantity) else math.nan  # the line has a gap there
+        lines.setdefault(label, []).append((places[run.parameters[name]], number))
+    for (label, points), (color, marker, line) in zip(lines.items(), itertools.cycle(STYLES), strict=False):
+        if len(lines) > len(STYLES):  # too many to tell apart
             (color, marker, _), line, label = STYLES[0], "", ""
-        group.sort(key=lambda run: places[run.parameters[name]])
-        x = [places[run.parameters[name]] for run in group]
-        y = [run.numbers[quantity] if _has(run, quantity) else math.nan for run in group]  # the line has a gap there
+        x, y = zip(*sorted(points, key=lambda point: point[0]), strict=True)
         axes.plot(x, y, color=color, marker=marker, linestyle=line if ordered else "", label=label or None)
-    lost = sorted({places[run.parameters[name]] for run in runs if not _has(run, quantity)})
-    axes.plot(lost, [0.03] * len(lost), "kx", markersize=9, transform=axes.get_xaxis_transform())
+    lost = {places[run.parameters[name]] for run in runs if not all(_has(run, quantity) for quantity in quantities)}
+    axes.plot(sorted(lost), [0.03] * len(lost), "kx", markersize=9, transform=axes.get_xaxis_transform())
     axes.set_xlabel(name)
-    _scale(axes, [run.numbers[quantity] for run in good])
+    _scale(axes, [number for points in lines.values() for _, number in points if not math.isnan(number)])
     axes.grid(axis="y", alpha=0.4)
     axes.spines[["top", "right"]].set_visible(False)
     handles, labels = axes.get_legend_handles_labels()
@@ -85,8 +97,9 @@ def _panel(axes: Axes, runs: Sequence, name: str, names: Sequence[str], quantity
         handles.append(Line2D([], [], color="black", marker="x", markersize=9, linestyle=""))
         labels.append("no result")
     if labels:
-        axes.legend(handles, labels, fontsize=8)
-    return f"{quantity} over {name}: {_words(good, name, values, quantity)}."
+        # Above, where no line is.
+        axes.legend(handles, labels, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
+    return " ".join(f"{quantity} over {name}: {_words(runs, name, values, quantity)}." for quantity in quantities)
 
 
 def _places(axes: Axes, values: Sequence[str], ordered: bool) -> dict[str, float]:
@@ -108,15 +121,16 @@ def _scale(axes: Axes, numbers: Sequence[float]) -> None:
     """From zero, so that lengths may be compared; logarithmic if the small ones could not be seen then."""
     if min(numbers) > 0 and max(numbers) > 30 * min(numbers):
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
     elif min(numbers) >= 0:
         axes.set_ylim(0, 1.12 * max(numbers) or 1)
 
 
-def _words(good: Sequence, name: str, values: Sequence[str], quantity: str) -> str:
+def _words(runs: Sequence, name: str, values: Sequence[str], quantity: str) -> str:
     """Return the median for each value of a parameter."""
     found = []
     for value in values:
-        numbers = [run.numbers[quantity] for run in good if run.parameters[name] == value]
+        numbers = [run.numbers[quantity] for run in runs if _has(run, quantity) and run.parameters[name] == value]
         many = f" (median of {len(numbers)})" if len(numbers) > 1 else ""
         found.append(f"{value}: {statistics.median(numbers):.4g}{many}" if numbers else f"{value}: no result")
     return ", ".join(found)

@@ -48,10 +48,10 @@ read_arguments "$@"
 read_sweep # over: the parameters with their values; count: how many combinations there are
 
 # --- 3. The work
-# One lab, as in sol_lab.sh; one that starts MPI ranks does so within the task.
+# One lab, as in sol_lab.sh. One that starts MPI ranks does so within the task.
 lab() {
     choose_options "$1"
-    HYDRA_LAUNCHER=fork run "$python" -m labs.cli check "$1" "${mine[@]}" \
+    run "$python" -m labs.cli check "$1" "${mine[@]}" \
         --keep "$results" --json "$results/$1.json"
 }
 
@@ -69,7 +69,7 @@ if [ -n "$dry" ] || ! in_job; then
     fi
     [[ $said =~ [0-9]+ ]] && array=${BASH_REMATCH[0]}
     log=sweep_report-NUMBER.log arguments=(--merge "$array" "${arguments[@]}") flags=("${of_site[@]}")
-    for_sbatch+=(--job-name=sweep_report --output=%x-%j.log --begin=now "--dependency=afterany:$array")
+    for_sbatch+=(--job-name=sweep_report --output=%x-%j.log --ntasks=1 --begin=now "--dependency=afterany:$array")
     (submit) || { scancel "$array" && die "there is no job for the report, so the array is cancelled, too"; }
     echo "The report will be in $SCRATCH/sweep-$array"
     exit 0

@@ -164,6 +164,22 @@ def test_numbers_that_a_notebook_has_recorded_have_plots_too(tmp_path):
     assert page.count("<img") == 2
 
 
+def test_numbers_of_one_unit_share_a_figure_while_lines_can_be_told_apart(tmp_path):
+    array = Array(tmp_path, runs=[1, 2])
+    for task in range(2):
+        array.leave(task, 10, **{"CRS, ms": 0.01, "ELL, ms": 2.0, "memory, GB/s": 50.0})
+    _, _, page = array.merge()
+    assert "CRS, ms over runs: 1: 0.01, 2: 0.01. ELL, ms over runs: 1: 2, 2: 2." in page
+    assert "Lab 01 over runs: CRS, ms; ELL, ms." in page
+    assert page.count("<img") == 3
+    (tmp_path / "more").mkdir()
+    array = Array(tmp_path / "more", runs=[1, 2], seed=range(5))
+    for task in range(10):
+        array.leave(task, 10, **{"CRS, ms": 0.01, "ELL, ms": 2.0})
+    _, _, page = array.merge()
+    assert page.count("<img") == 3
+
+
 def test_a_notebook_records_numbers(repository):
     code = "from labs import lab\nlab.record({'speed, GB/s': 4 * runs})\nlab.record({'wait, s': 1})"
     repository.lab("01", f"{code}\nprint('after it')")

@@ -80,9 +80,10 @@ def test_a_task_that_fails_and_one_that_is_cancelled(cluster, repository, tmp_pa
 
 
 def test_an_array_that_never_starts_has_a_report_too(cluster, repository):
-    sweep = Sweep(cluster, repository, "01", "--over", "runs=1,2", "--", "--begin=now+1hour")
+    sweep = Sweep(cluster, repository, "01", "--over", "runs=1,2", "--", "--begin=now+1hour", "--ntasks=3")
     time.sleep(2)
-    assert cluster.job(sweep.reporter)["JobState"] == "PENDING"
+    reporter = cluster.job(sweep.reporter)
+    assert [reporter[name] for name in ("JobState", "Reason", "NumTasks")] == ["PENDING", "Dependency", "1"]
     cluster.call("scancel", sweep.number, check=True)
     report, page = sweep.report("FAILED")
     assert states(report) == ["missing", "missing"]
@@ -121,6 +122,15 @@ def test_more_combinations_than_slurm_takes(cluster, repository):
     done = repository.run("sweep.sh", "01", "--over", f"runs={values}", environment=cluster.environment)
     assert done.returncode == 2
     assert "1002 combinations: Slurm takes 1001 in an array (MaxArraySize)" in done.stderr
+
+
+def test_tasks_that_cannot_start_their_labs(cluster, repository):
+    repository.set(SETUP=str(repository.root / "setup.sh"))
+    (repository.root / "setup.sh").write_text("[ -z ${SLURM_ARRAY_TASK_ID:-} ]")  # wrong in the tasks alone
+    report, page = Sweep(cluster, repository, "01", "--over", "runs=1,2").report("FAILED")
+    assert states(report) == ["missing", "missing"]
+    assert "its script ended with an error: see its log (sweep-" in report["runs"][0]["why"]
+    assert "error: SETUP in" in page
 
 
 def test_without_a_job_for_the_report_there_is_no_array(cluster, repository):
