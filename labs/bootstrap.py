@@ -138,12 +138,15 @@ def pip_command(root, venv, extras):
     ]
 
 
-def install_kernelspecs(root, venv):
-    """Put the Jupyter kernelspecs where Jupyter finds them; an editable install leaves them out, a wheel does not."""
-    for spec in (root / "kernels" / "jupyter").glob("*/kernel.json"):
-        place = venv / "share" / "jupyter" / "kernels" / spec.parent.name
-        place.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(str(spec), str(place / spec.name))
+def install_jupyter_files(root, venv):
+    """Put kernelspecs and JupyterLab's extension where they are found; an editable install leaves them out."""
+    source, share = root / "kernels" / "jupyter", venv / "share" / "jupyter"
+    copies = {spec: share / "kernels" / spec.parent.name / spec.name for spec in source.glob("*/kernel.json")}
+    for file in (source / "labextension").rglob("*.js*"):
+        copies[file] = share / "labextensions" / "aurora-slurm" / file.relative_to(source / "labextension")
+    for file, place in copies.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(str(file), str(place))
 
 
 # --- running and saying ----------------------------------------------------------------------------------------------
@@ -210,6 +213,7 @@ def bootstrap(root, venv, asked, verbose=False):
     wanted = fingerprint(root)
     moved = stamp["venv"] != str(venv)  # its scripts name the old place in their first line
     if stamp["fingerprint"] == wanted and asked <= set(stamp["extras"]) and python_of(venv).exists() and not moved:
+        install_jupyter_files(root, venv)  # pip has nothing to do with them
         return False
     extras = asked | set(stamp["extras"])
     started = time.monotonic()
@@ -223,7 +227,7 @@ def bootstrap(root, venv, asked, verbose=False):
         say(f"      {name} was half installed, it is installed anew")
     say(f"[2/3] installing aurora-labs[{','.join(sorted(extras))}] (several minutes the first time)")
     install(root, venv, extras, verbose)
-    install_kernelspecs(root, venv)
+    install_jupyter_files(root, venv)
     write_stamp(venv, wanted, extras)
     say(f"[3/3] ready after {time.monotonic() - started:.0f} s")
     return True

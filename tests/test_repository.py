@@ -91,11 +91,15 @@ def test_wheel_is_complete(tmp_path):
         ("labs", "*.ipynb"),
         ("labs", "solutions/*.ipynb"),
         ("kernels", "compute/**/*.[hc]"),
+        ("kernels", "jupyter/*.py"),
         ("kernels", "jupyter/*/kernel.json"),
     ):
         installed = folder.replace("kernels", "aurora_kernels")
         present = {f"{installed}/{path.relative_to(ROOT / folder)}" for path in (ROOT / folder).glob(pattern)}
         assert present - names == set()
     data = f"{wheel.name.rpartition('-py3')[0]}.data/data/share/"
-    assert {f"{data}aurora-labs/constraints.txt", f"{data}jupyter/kernels/aurora-labs/kernel.json"} <= names
+    shared = ["aurora-labs/constraints.txt", "aurora-labs/site.conf", "jupyter/labextensions/aurora-slurm/package.json"]
+    shared += ["jupyter/labextensions/aurora-slurm/static/notices.js"]
+    shared += [f"jupyter/kernels/{name}/kernel.json" for name in ("aurora-labs", "aurora-labs-slurm")]
+    assert {f"{data}{name}" for name in shared} <= names
     assert not [name for name in names if name.startswith(("tests", "build", "benchmarks"))]

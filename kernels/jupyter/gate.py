@@ -25,6 +25,7 @@ from aurora_kernels.jupyter.line import Line, NoAnswer
 from aurora_kernels.jupyter.relay import Relay
 from aurora_kernels.jupyter.slurm_words import why
 
+SHORT = 2.0  # seconds of waiting that are worth no notice
 LOOK = 1.0  # seconds between questions to the node
 SILENCE = 3.0  # seconds without an answer from the node after which Slurm is asked
 ARRIVAL = 120.0  # seconds that Python may take to start on the node
@@ -137,7 +138,7 @@ class Gate:
         self._remove()
 
     async def _wait_in_queue(self) -> None:
-        pauses = iter(PAUSES)
+        pauses, begun = iter(PAUSES), time.monotonic()
         while True:
             job = await self._ask_slurm()
             if job is not None and not job.waits:
@@ -147,6 +148,8 @@ class Gate:
                 start = f"Expected to start at {job.start:%H:%M on %d %b}. " if job.start else ""
                 text = f"Job {self.job} waits in partition {job.partition}: {why(job)}."
                 await self._news(f"{text}\n{start}To give up: scancel {self.job}")
+                if time.monotonic() - begun > SHORT:
+                    await self.relay.notify("info", f"{text} {start}")
             await asyncio.sleep(next(pauses, 15))
 
     async def _wait_for_node(self) -> None:

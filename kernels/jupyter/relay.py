@@ -76,6 +76,7 @@ class Relay:
         self.over = ""  # why no kernel will come, if none will
         self.news = ""  # why it is not there yet
         self.remarks: list[str] = []  # for the next cell
+        self.notice = {"level": "ready", "text": ""}  # the last; who connects later gets it, too
         self.on_shutdown = lambda: None  # what a client can ask for while there is no kernel
         self._shown = ""
         self._tasks = [asyncio.create_task(self._from_clients(name)) for name in ("shell", "control", "stdin")]
@@ -103,8 +104,17 @@ class Relay:
         await self._publish("stream", {"name": "stdout", "text": news + "\n"}, waiting)
         self._shown = news
 
+    async def notify(self, level: str, text: str = "") -> None:
+        """Say something whether a cell runs or not: "info", "warning", "error", or "ready" to take it back.
+
+        labextension/static/notices.js shows it in JupyterLab; other programs do not know this type of message.
+        """
+        self.notice = {"level": level, "text": text}
+        await self._publish("aurora_notice", self.notice)
+
     async def remark(self, text: str) -> None:
         """Say something under the cell that runs, or else under the next that is run."""
+        await self.notify("warning", text)
         if self.open and self.asked:
             await self._publish("stream", _stderr(text), next(iter(self.asked.values())))
         else:
@@ -129,6 +139,7 @@ class Relay:
         if self._shown and (waiting := self._first_held()):
             await self._publish("clear_output", {"wait": False}, waiting)
         self._shown = self.over = ""
+        await self.notify("ready")
         while self.held:
             await self._pass_on(*self.held.pop(0))
         self.open = True
@@ -161,6 +172,7 @@ class Relay:
         await self.disconnect()
         self.held.clear()
         self._shown = ""
+        await self.notify("error", text)
         for request in left:
             await self._refuse(request, "JobEnded", text)
 
@@ -252,8 +264,8 @@ class Relay:
         message = self.session.msg(kind, content, parent={"header": request.header})
         await self.local[channel].send_multipart(self.session.serialize(message, ident=request.identities))
 
-    async def _publish(self, kind: str, content: dict, request: Request) -> None:
-        message = self.session.msg(kind, content, parent={"header": request.header})
+    async def _publish(self, kind: str, content: dict, request: Request | None = None) -> None:
+        message = self.session.msg(kind, content, parent={"header": request.header} if request else None)
         topic = f"kernel.{self.session.session}.{kind}".encode()
         await self.local["iopub"].send_multipart(self.session.serialize(message, ident=topic))
 
@@ -266,7 +278,9 @@ class Relay:
 
     async def _subscriptions(self) -> None:
         while True:
-            await self.local["iopub"].recv()
+            event = await self.local["iopub"].recv()
+            if event.startswith(b"\x01") and self.notice["level"] != "ready":
+                await self._publish("aurora_notice", self.notice)
 
 
 def _stderr(text: str) -> dict:

@@ -13,6 +13,8 @@ from datetime import datetime
 
 WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
 RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
+# A user's own taste in how Slurm shows things would make them unreadable here.
+TASTES = ("SLURM_TIME_FORMAT", "SQUEUE_", "SACCT_", "SINFO_", "SCONTROL_")
 BAR = "\x1f"  # between columns: no name of a job, file or partition holds it
 COLUMNS = {"number": "%i", "name": "%j", "state": "%T", "reason": "%r", "partition": "%P", "node": "%N", "start": "%S"}
 COLUMNS |= {"end": "%e", "left": "%L", "command": "%o", "folder": "%Z"}
@@ -64,6 +66,8 @@ def call(*command: str, seconds: float = 30, text: str | None = None, **options:
         raise NotThere(f"there is no {command[0]} here: log in to a cluster that has Slurm; a laptop needs none")
     # Input is given or empty: a program that waits for the keyboard would wait for ever.
     given = {"input": text} if text is not None else {"stdin": subprocess.DEVNULL}
+    env = options.pop("env", os.environ)
+    given["env"] = {name: value for name, value in env.items() if not name.startswith(TASTES)}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, **given, **options)
     except subprocess.TimeoutExpired:
@@ -86,13 +90,13 @@ def outside() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if name == "SLURM_CONF" or not name.startswith(("SLURM_", "SLURMD_", "SBATCH_", "PMI_", "PMIX_"))
+        if name == "SLURM_CONF" or not name.startswith(("SLURM_", "SLURMD_", "SBATCH_MEM_BIND", "PMI_", "PMIX_"))
     }
 
 
 def jobs() -> list[Job]:
     """Return one's own jobs, in the queue's order: those that wait or run, and those that ended just now."""
-    return _squeue("--me", "--states=all")
+    return _squeue(f"--user={os.getuid()}", "--states=all")  # --me is younger than ICM's Slurm
 
 
 def queued(number: str) -> Job | None:

@@ -5,7 +5,7 @@ from aurora_kernels.jupyter.slurm import Job
 # The first that the reason begins with counts.
 REASONS = {
     "None": "Slurm has not looked at it yet",
-    "Resources": "it is next, as soon as enough of what it asks for is free",
+    "Resources": "it is next, as soon as enough is free",
     "Priority": "others are before it in the queue",
     "DependencyNeverSatisfied": "it waits for a job that has failed, so it will never start: cancel it",
     "Dependency": "it waits for another job to end",

@@ -139,13 +139,18 @@ def test_pip_is_told_the_pins_and_the_extras(tmp_path):
     assert command[command.index("-c") + 1] == str(tmp_path / "constraints.txt")
 
 
-def test_kernelspecs_are_put_into_the_environment(place):
+def test_files_for_jupyter_are_put_into_the_environment(place):
     root, venv, _ = place
-    spec = root / "kernels/jupyter/mine/kernel.json"
-    spec.parent.mkdir(parents=True)
-    spec.write_text("{}")
-    bootstrap.bootstrap(root, venv, {"labs"})
-    assert (venv / "share/jupyter/kernels/mine/kernel.json").read_text() == "{}"
+    files = {"mine/kernel.json": "kernels/mine/kernel.json"}
+    files["labextension/package.json"] = "labextensions/aurora-slurm/package.json"
+    files["labextension/static/one.js"] = "labextensions/aurora-slurm/static/one.js"
+    for text in ("{}", "changed"):  # the second time pip has nothing to do
+        for name in files:
+            file = root / "kernels/jupyter" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        bootstrap.bootstrap(root, venv, {"labs"})
+        assert [(venv / "share/jupyter" / name).read_text() for name in files.values()] == [text] * 3
 
 
 def test_old_python_gets_a_sentence(monkeypatch, capsys):

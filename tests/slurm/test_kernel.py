@@ -143,7 +143,7 @@ def test_a_job_that_waits_says_why_and_can_be_given_up(kernel, cluster):
 
     reply, said = one.run("1", "as soon as enough", one.manager.interrupt_kernel)
     assert reply["ename"] == "KeyboardInterrupt"
-    assert f"Job {one.job} waits in partition ve: it is next, as soon as enough of what it asks for is free" in said
+    assert f"Job {one.job} waits in partition ve: it is next, as soon as enough is free" in said
     assert f"scancel {one.job}" in said
     assert cluster.job(one.job)["JobState"] == "PENDING", "the cell is given up, the job is not"
     cluster.call("scancel", busy)

@@ -3,13 +3,14 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from tests.labs.jupyterlab import JupyterLab
-from tests.slurm.kernels import gates, install, soon
+from tests.slurm.kernels import SHIPPED, gates, install, soon
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(400)]
 NAME = "Aurora labs (VE node, Slurm)"
@@ -23,6 +24,8 @@ def server(cluster, tmp_path):
     (tmp_path / "aurora-labs").mkdir()
     cells = [nbformat.v4.new_code_cell(code) for code in (WHERE, LONG, "6 * 7")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "aurora-labs" / "node.ipynb")
+    # The extension as it is in the repository; what a newcomer has of it `make` puts into the environment.
+    shutil.copytree(SHIPPED.parent.parent / "labextension", tmp_path / "jupyter" / "labextensions" / "aurora-slurm")
     started = JupyterLab(tmp_path, SLURM_CONF=str(cluster.conf), JUPYTER_PATH=str(tmp_path / "jupyter"))
     yield started
     started.stop()
@@ -86,10 +89,14 @@ def test_the_kernel_in_jupyterlab(browser, server, cluster, tmp_path):
     # It waits, and says why; then it runs on the node.
     notebook.run(0)
     job = re.search(r"Job (\d+) waits in partition ve", notebook.says(0, "as soon as enough"))[1]
+    notice = page.locator(".Toastify__toast").filter(has_text=f"node.ipynb: Job {job} waits in partition ve")
+    notice.wait_for()
     notebook.picture("waits", tmp_path)
     cluster.call("scancel", busy.strip())
     said = notebook.says(0, "engine")
     assert re.fullmatch(rf"job {job} engine [0-7]\s*", said.partition(":")[2] or said)
+
+    notice.wait_for(state="detached")
 
     # An interrupt ends the cell, and not the kernel.
     notebook.run(1)
@@ -114,6 +121,7 @@ def test_the_kernel_in_jupyterlab(browser, server, cluster, tmp_path):
     notebook.says(1, "begun")
     cluster.call("scancel", job)
     notebook.says(1, f"Job {job} has ended: it was cancelled")
+    page.locator(".Toastify__toast").filter(has_text=f"node.ipynb: Job {job} has ended").wait_for()
     notebook.picture("cancelled", tmp_path)
     notebook.restart()
     notebook.run(0)
