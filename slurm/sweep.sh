@@ -57,6 +57,7 @@ lab() {
 
 # --- 4. Outside of a job: submit the array, and the job for the report.
 if [ -n "$dry" ] || ! in_job; then
+    [ -z "$array" ] || die "--merge is what the job for the report gets. By hand: python slurm/merge.py FOLDER"
     log=sweep-NUMBER_TASK.log
     of_site=("${flags[@]}")
     flags+=("--array=0-$((count - 1))$at_once")

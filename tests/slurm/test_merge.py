@@ -63,6 +63,7 @@ def test_a_parameter_goes_to_the_labs_that_have_it(repository):
         (["01", "--over", "runs=1,2", "--at-once", "many"], "--at-once is a number of tasks, not 'many'"),
         (["01", "--over", "runs=1,2", "--at-once=0"], "--at-once is a number of tasks, not '0'"),
         (["01", "--over", "runs=1,2", "--", "--array=0-7"], "leave --array out"),
+        (["01", "--over", "runs=1,2", "--merge", "12"], "By hand: python slurm/merge.py"),
         (["01", "--over", f"runs={','.join(map(str, range(1002)))}"], "1002 combinations"),
     ],
 )
