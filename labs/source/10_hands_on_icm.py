@@ -465,8 +465,14 @@ ex.check(ask)
 # `--output=%x-%A_%a.log` gives each a log of its own: `%A` is the number of the whole, `%a` that of the task. `squeue`
 # shows the waiting rest in one line, like `12_[3-9%2]`, and `scancel 12_4` ends a single one.
 #
+# `slurm/sweep.sh 02 --over batch=1,2,4,8` does that with a lab, and makes one report with plots of all tasks.
+#
 # Several MPI ranks are one job with several tasks: `--ntasks=4`, and `srun` starts the program four times.
 # `slurm/frovedis_lab.sh` does that with the Frovedis labs.
+#
+# Not everything is a batch. `slurm/jupyter.sh` starts JupyterLab on a node. And if JupyterLab runs on the login node, as
+# it does at many centres, the kernel *Aurora labs (VE node, Slurm)* (menu *Kernel*, *Change Kernel*) runs a notebook's
+# cells in a job of its own: it says why it waits, and it ends when you shut the kernel down.
 
 # %% [markdown]
 # ## 13. What you have seen
@@ -478,7 +484,7 @@ ex.check(ask)
 # - A job that saves what it has, and knows what is done, can be ended at any time.
 #
 # **Try it** on your cluster: put your account and partition into `slurm/site.conf`, and type
-# `slurm/sol_lab.sh --dry-run`, then the same without it.
+# `slurm/sol_lab.sh --dry-run`, then the same without it. `aurora slurm status` says in plain words where it is.
 #
 # **Further reading**
 #

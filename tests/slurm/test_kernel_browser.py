@@ -91,6 +91,7 @@ def test_the_kernel_in_jupyterlab(browser, server, cluster, tmp_path):
     job = re.search(r"Job (\d+) waits in partition ve", notebook.says(0, "as soon as enough"))[1]
     notice = page.locator(".Toastify__toast").filter(has_text=f"node.ipynb: Job {job} waits in partition ve")
     notice.wait_for()
+    page.wait_for_timeout(1000)  # it slides in
     notebook.picture("waits", tmp_path)
     cluster.call("scancel", busy.strip())
     said = notebook.says(0, "engine")
