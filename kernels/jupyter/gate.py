@@ -21,13 +21,14 @@ from pathlib import Path
 
 from aurora_kernels.jupyter import slurm
 from aurora_kernels.jupyter.files import write_private
-from aurora_kernels.jupyter.line import Line, NoAnswer
+from aurora_kernels.jupyter.line import SECONDS, Line, NoAnswer
 from aurora_kernels.jupyter.relay import Relay
 from aurora_kernels.jupyter.slurm_words import why
 
 SHORT = 2.0  # seconds of waiting that are worth no notice
 LOOK = 1.0  # seconds between questions to the node
 SILENCE = 3.0  # seconds without an answer from the node after which Slurm is asked
+TRIES = 5  # of a first word to the node
 ARRIVAL = 120.0  # seconds that Python may take to start on the node
 PAUSES = (1, 1, 1, 2, 2, 5, 5, 10)  # seconds between questions to Slurm while the job waits; then 15
 PREAMBLE = """#!/usr/bin/env bash
@@ -52,11 +53,12 @@ class Gate:
         self.folder = Path(settings["folder"])
         self.curve = (settings["keys"]["curve_publickey"].encode(), settings["keys"]["curve_secretkey"].encode())
         self.relay = Relay(settings["keys"]["key"].encode(), settings["keys"]["signature_scheme"], self.curve)
-        self.relay.on_shutdown = lambda: emit("ended", code=0)
+        self.relay.on_shutdown = lambda: self._ended(0)
         self.job = ""  # its number
         self.line: Line | None = None  # to the node
         self.life: asyncio.Task | None = None
         self.limit: datetime | None = None
+        self.launch = 0  # the server's number of the kernel it wants
         self.starts = 0  # of kernels in this job that were asked for
         self.warned: set[float] = set()
 
@@ -65,6 +67,7 @@ class Gate:
     async def start(self, order: dict) -> None:
         """Start the kernel: in the job that there is, or in a new one."""
         self.relay.forget()
+        self.launch = order["launch"]
         self.settings |= {name: order[name] for name in ("argv", "cwd", "env")}
         if self.life is None or self.life.done():
             await self._submit()
@@ -85,7 +88,10 @@ class Gate:
         if self.relay.open and self.line is not None:
             await self.line.ask(do="signal", number=number)
         else:
-            emit("ended", code=-number)
+            self._ended(-number)
+
+    def _ended(self, code: int) -> None:
+        emit("ended", code=code, launch=self.launch)
 
     async def end(self) -> None:
         """End the job, and leave nothing behind."""
@@ -174,31 +180,45 @@ class Gate:
         self.starts += 1
         await self.relay.disconnect()
         await self._news(f"Job {self.job} runs; the kernel is starting")
-        await self.line.ask(do="start", **{name: self.settings[name] for name in ("argv", "cwd", "env")})
+        order = {name: self.settings[name] for name in ("argv", "cwd", "env")}
+        for _ in range(TRIES):
+            with contextlib.suppress(NoAnswer):
+                self.starts = (await self.line.ask(do="start", **order))["start"]
+                return
+            await self._ask_slurm()
+        await _quietly(slurm.cancel, self.job)
+        raise JobEnded(
+            f"Job {self.job} is ended: its node does not answer at {self.line.address}. Does something between this "
+            "machine and the node, a firewall say, keep them apart?"
+        )
 
     async def _look_after_kernel(self) -> None:
         """Ask the node every second; say when the kernel runs, when it ends, and when the time nearly does."""
-        connected, answered = 0, time.monotonic()  # the start that is connected
+        connected = ended = 0  # numbers of starts: of the kernel that is connected, of the one whose end was told
+        silent_since = None
         while True:
             try:
                 state = await self.line.ask(do="look")
-                answered = time.monotonic()
             except NoAnswer:
-                if time.monotonic() - answered > SILENCE:
-                    await self._ask_slurm()  # raises when it has ended
+                silent_since = silent_since or time.monotonic() - SECONDS
+                if time.monotonic() - silent_since > SILENCE and (job := await self._ask_slurm()):
+                    await self.relay.notify("warning", f"The node of job {self.job} does not answer; {why(job)}.")
                 continue
+            if silent_since is not None:
+                silent_since = None
+                await self.relay.notify("ready")
             if state["kernel"] == "running" and connected != state["start"]:
                 await self.relay.connect(state["connection"])
                 connected = state["start"]
                 emit("log", text=f"the kernel runs in job {self.job}")
-            elif state["kernel"] == "ended" and state["start"] == self.starts and connected != -self.starts:
-                never_ran, connected = connected != self.starts, -self.starts
+            elif state["kernel"] == "ended" and ended != state["start"] == self.starts:
+                ended = state["start"]
                 await self.relay.disconnect()
-                if never_ran:
+                if connected != ended:
                     tail = self._log_tail()
                     await self.line.ask(do="end")
                     raise JobEnded(f"The kernel did not start on the node, and job {self.job} is ended.{tail}")
-                emit("ended", code=state["code"])
+                self._ended(state["code"])
             await self._warn()
             await asyncio.sleep(LOOK if connected == self.starts else 0.2)
 
@@ -305,7 +325,7 @@ async def main() -> None:
                     await gate.start(order)
                 else:
                     await {"signal": gate.signal, "stop": gate.stop}[order["do"]](order["number"])
-            except slurm.SlurmError as error:
+            except (slurm.SlurmError, JobEnded) as error:
                 emit("failed", text=str(error))
             except OSError as error:
                 emit("failed", text=f"no files can be written to {gate.folder}: {error}")

@@ -61,6 +61,7 @@ class SlurmProvisioner(KernelProvisionerBase):
         self._gate: subprocess.Popen | None = None
         self._alive = False  # whether there is a kernel, as the server sees it
         self._code: int | None = None
+        self._launch = 0  # how often a kernel was started
         self._answer: Future = Future()
         self._keys: dict[str, str] = {}
         self._job = ""
@@ -81,9 +82,10 @@ class SlurmProvisioner(KernelProvisionerBase):
         if self._gate is None or self._gate.poll() is not None:
             self._open_gate(self._settings())
         self._code, self._answer = None, Future()
+        self._launch += 1
         own = [*self.kernel_spec.env, "JPY_SESSION_NAME"]
         env = {name: kwargs["env"][name] for name in own if name in kwargs["env"]}
-        self._send(do="start", argv=cmd, cwd=str(kwargs.get("cwd") or Path.cwd()), env=env)
+        self._send(do="start", launch=self._launch, argv=cmd, cwd=str(kwargs.get("cwd") or Path.cwd()), env=env)
         try:
             ready = await asyncio.wrap_future(self._answer)
         except BaseException:
@@ -190,7 +192,8 @@ class SlurmProvisioner(KernelProvisionerBase):
             if event["event"] == "log":
                 self.log.info("kernel %s: %s", self.kernel_id, event["text"])
             elif event["event"] == "ended":
-                self._code = event["code"]
+                if event["launch"] == self._launch:  # and not the kernel before a restart
+                    self._code = event["code"]
             elif not self._answer.done():
                 if event["event"] == "ready":
                     self._answer.set_result(event)

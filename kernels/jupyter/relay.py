@@ -109,8 +109,10 @@ class Relay:
 
         labextension/static/notices.js shows it in JupyterLab; other programs do not know this type of message.
         """
-        self.notice = {"level": level, "text": text}
-        await self._publish("aurora_notice", self.notice)
+        notice = {"level": level, "text": text}
+        if notice != self.notice:
+            self.notice = notice
+            await self._publish("aurora_notice", notice)
 
     async def remark(self, text: str) -> None:
         """Say something under the cell that runs, or else under the next that is run."""

@@ -470,9 +470,9 @@ ex.check(ask)
 # Several MPI ranks are one job with several tasks: `--ntasks=4`, and `srun` starts the program four times.
 # `slurm/frovedis_lab.sh` does that with the Frovedis labs.
 #
-# Not everything is a batch. `slurm/jupyter.sh` starts JupyterLab on a node. And if JupyterLab runs on the login node, as
-# it does at many centres, the kernel *Aurora labs (VE node, Slurm)* (menu *Kernel*, *Change Kernel*) runs a notebook's
-# cells in a job of its own: it says why it waits, and it ends when you shut the kernel down.
+# Not everything is a batch. `slurm/jupyter.sh` starts JupyterLab on a node. And if JupyterLab runs on the login node,
+# as it does at many centres, the kernel *Aurora labs (VE node, Slurm)* (menu *Kernel*, *Change Kernel*) runs the cells
+# of a notebook in a job of its own: it says why it waits, and it ends when you shut the kernel down.
 
 # %% [markdown]
 # ## 13. What you have seen
