@@ -38,9 +38,9 @@ test-slow: ## the slow tests
 	$(BOOTSTRAP) labs,mpi,models,test
 	$(RUN) pytest -m slow $(ARGS)
 
-test-slurm: ## the templates on a real Slurm of one node, as root: apt-get install slurm-wlm munge
+test-slurm: ## what runs on a real Slurm, four of them at a time; as root: apt-get install slurm-wlm munge
 	$(BOOTSTRAP) labs,mpi,models,test
-	$(RUN) pytest -m slurm $(ARGS) tests/slurm
+	$(RUN) pytest -n 4 --dist loadfile -m slurm $(ARGS) tests/slurm
 
 test-tensorflow: ## the tests of Keras with TensorFlow, in an environment of their own, .venv-tensorflow
 	@$(PYTHON) labs/bootstrap.py --venv $(VENV)-tensorflow --extras tensorflow,test
