@@ -75,16 +75,18 @@ class Kernel:
         self.manager.shutdown_kernel(now=now)
 
 
-def gates() -> list[str]:
-    """Return the processes of this feature that run on this machine, on either side."""
+def gates(cluster) -> list[str]:
+    """Return the processes of this feature that run on this machine, on either side, with this Slurm."""
     found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
+    for place in Path("/proc").glob("[0-9]*"):
         try:
-            words = place.read_bytes().split(b"\0")
+            words = (place / "cmdline").read_bytes().split(b"\0")
+            variables = (place / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"aurora_kernels.jupyter.gate" in words or b"aurora_kernels.jupyter.node" in words:
-            found.append(place.parent.name)
+        ours = {b"aurora_kernels.jupyter.gate", b"aurora_kernels.jupyter.node"} & set(words)
+        if ours and f"SLURM_CONF={cluster.conf}".encode() in variables:
+            found.append(place.name)
     return found
 
 

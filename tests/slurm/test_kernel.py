@@ -269,5 +269,5 @@ def test_twenty_starts_and_stops_leave_nothing(kernel, cluster):
         one.end(now=turn % 4 == 3)
         assert not one.folder.exists()
     assert soon(lambda: not cluster.call("squeue", "--noheader", "--name=aurora-kernel").strip())
-    assert soon(lambda: gates() == [])
+    assert soon(lambda: gates(cluster) == [])
     assert list(Path(os.environ["JUPYTER_RUNTIME_DIR"]).iterdir()) == []

@@ -133,7 +133,7 @@ def test_the_kernel_in_jupyterlab(browser, server, cluster, tmp_path):
     notebook.kernel("shutdown")
     assert cluster.wait_for(second, "COMPLETED", "CANCELLED", seconds=30)
     page.close()
-    assert soon(lambda: gates() == [])
+    assert soon(lambda: gates(cluster) == [])
     assert list((tmp_path / "runtime").glob("aurora-*")) == []
     assert server.token not in json.dumps(cluster.call("scontrol", "show", "job"))
 
@@ -145,5 +145,5 @@ def test_a_server_that_is_stopped_ends_the_job(browser, server, cluster):
     job = re.search(r"job (\d+) engine", notebook.says(0, r"job \d+ engine"))[1]
     server.stop()
     assert cluster.wait_for(job, "COMPLETED", "CANCELLED", seconds=30)
-    assert soon(lambda: gates() == [])
+    assert soon(lambda: gates(cluster) == [])
     page.close()
