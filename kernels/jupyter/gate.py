@@ -29,6 +29,7 @@ SHORT = 2.0  # seconds of waiting that are worth no notice
 LOOK = 1.0  # seconds between questions to the node
 SILENCE = 3.0  # seconds without an answer from the node after which Slurm is asked
 TRIES = 5  # of a first word to the node
+REACH = 30.0  # seconds until a kernel that runs must have answered
 ARRIVAL = 120.0  # seconds that Python may take to start on the node
 PAUSES = (1, 1, 1, 2, 2, 5, 5, 10)  # seconds between questions to Slurm while the job waits; then 15
 PREAMBLE = """#!/usr/bin/env bash
@@ -61,6 +62,7 @@ class Gate:
         self.launch = 0  # the server's number of the kernel it wants
         self.starts = 0  # of kernels in this job that were asked for
         self.warned: set[float] = set()
+        self.turn = asyncio.Lock()  # a kernel is started or connected, one at a time
 
     # --- what the server asks for
 
@@ -97,6 +99,7 @@ class Gate:
         """End the job, and leave nothing behind."""
         if self.life is not None:
             self.life.cancel()
+            await asyncio.gather(self.life, return_exceptions=True)
         if self.job:
             try:
                 if self.line is None:
@@ -177,15 +180,15 @@ class Gate:
 
     async def _start_kernel(self) -> None:
         """Ask for a kernel; who looks after it connects it when it runs."""
-        self.starts += 1
-        await self.relay.disconnect()
-        await self._news(f"Job {self.job} runs; the kernel is starting")
         order = {name: self.settings[name] for name in ("argv", "cwd", "env")}
-        for _ in range(TRIES):
-            with contextlib.suppress(NoAnswer):
-                self.starts = (await self.line.ask(do="start", **order))["start"]
-                return
-            await self._ask_slurm()
+        async with self.turn:
+            await self.relay.disconnect()
+            await self._news(f"Job {self.job} runs; the kernel is starting")
+            for _ in range(TRIES):
+                with contextlib.suppress(NoAnswer):
+                    self.starts = (await self.line.ask(do="start", **order))["start"]
+                    return
+                await self._ask_slurm()
         await _quietly(slurm.cancel, self.job)
         raise JobEnded(
             f"Job {self.job} is ended: its node does not answer at {self.line.address}. Does something between this "
@@ -208,19 +211,33 @@ class Gate:
                 silent_since = None
                 await self.relay.notify("ready")
             if state["kernel"] == "running" and connected != state["start"]:
-                await self.relay.connect(state["connection"])
-                connected = state["start"]
-                emit("log", text=f"the kernel runs in job {self.job}")
+                connected = await self._connect(state) or connected
             elif state["kernel"] == "ended" and ended != state["start"] == self.starts:
                 ended = state["start"]
                 await self.relay.disconnect()
                 if connected != ended:
                     tail = self._log_tail()
-                    await self.line.ask(do="end")
+                    await _quietly(slurm.cancel, self.job)
                     raise JobEnded(f"The kernel did not start on the node, and job {self.job} is ended.{tail}")
                 self._ended(state["code"])
             await self._warn()
             await asyncio.sleep(LOOK if connected == self.starts else 0.2)
+
+    async def _connect(self, state: dict) -> int:
+        """Connect to the kernel; return the number of its start, 0 if it cannot be reached, or is no more wanted."""
+        async with self.turn:
+            if state["start"] != self.starts:
+                return 0  # it was restarted meanwhile
+            try:
+                async with asyncio.timeout(REACH):
+                    await self.relay.connect(state["connection"])
+            except TimeoutError:
+                await self.relay.disconnect()
+                where = state["connection"]["ip"]
+                await self.relay.notify("warning", f"The kernel of job {self.job} cannot be reached at {where}.")
+                return 0
+        emit("log", text=f"the kernel runs in job {self.job}")
+        return self.starts
 
     async def _warn(self) -> None:
         """Say in the notebook that the time is nearly over: once for each of the times in `warn_minutes`."""
