@@ -60,10 +60,11 @@ def job(cluster, tmp_path_factory):
 def said(job):
     """One job, for all of the tests that look at it: each job takes seconds to start and end."""
     return job(f"""
+        export HYDRA_IFACE=lo # the name of this machine need not have an address
         part srun
         srun --mpi=pmi2 -n 2 {PYTHON} ranks.py
         part mpiexec
-        {MPIEXEC} -n 2 {PYTHON} ranks.py
+        timeout 60 {MPIEXEC} -n 2 {PYTHON} ranks.py
         part serial
         {PYTHON} ranks.py
         part no PMI
@@ -76,13 +77,13 @@ def said(job):
         part more tasks than the job has
         srun --mpi=pmi2 -n 3 {PYTHON} ranks.py
         part more ranks than tasks
-        {MPIEXEC} -n 3 {PYTHON} ranks.py
+        timeout 60 {MPIEXEC} -n 3 {PYTHON} ranks.py
     """)
 
 
 @pytest.mark.parametrize("start", ["srun", "mpiexec"])
 def test_ranks_find_each_other(said, start):
-    assert sorted(said[start].splitlines()) == TWO
+    assert sorted(line for line in said[start].splitlines() if line.startswith("rank")) == TWO
 
 
 def test_a_program_of_the_batch_script_is_one_rank(said):
@@ -103,7 +104,7 @@ def test_programs_that_are_to_be_independent_are(said):
 
 def test_a_program_starts_its_ranks_in_the_job(said):
     """In a step, srun by which MPICH's mpirun would start them waits for ever for the cores that the program has."""
-    assert said["starts in a step"] == "3 ranks of one program"
+    assert "3 ranks of one program" in said["starts in a step"].splitlines()
 
 
 def test_more_ranks_than_there_is_room_for(said):
@@ -117,4 +118,4 @@ def test_the_spmd_program_in_an_allocation(cluster, tmp_path):
     command = ["salloc", "--partition=short", "--ntasks=2", "--mem=4G", "srun", "--mpi=pmi2", PYTHON, str(program)]
     done = subprocess.run(command, env=cluster.environment, cwd=tmp_path, text=True, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("2 ranks, blocks on each: [4, 4]")
+    assert "2 ranks, blocks on each: [4, 4]" in done.stdout.splitlines()
