@@ -152,6 +152,7 @@ submit() {
         [ "$word" = SLURM_CONF ] || unset "$word"
     done
     command -v sbatch >/dev/null || die "there is no sbatch here: log in to a cluster. $template --dry-run needs none"
+    { printf '$' && printf ' %q' "${command[@]}" && echo; } >&2
     "${command[@]}" || refused
     echo "Where it is, and why it waits: squeue --me, or aurora slurm status NUMBER. Its log: $root/$log"
 }

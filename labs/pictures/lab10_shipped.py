@@ -32,8 +32,10 @@ sbatch: Job 11 to start at 2026-11-23T14:35:17 using 4 processors on nodes pbara
         (
             "slurm/sol_lab.sh 01 -p runs=2",
             """\
+$ sbatch --account=g12-34 --partition=ve --time=1:00:00 --cpus-per-task=4 --mem=8G --gres=ve:1 \\
+    slurm/sol_lab.sh 01 -p runs=2
 Submitted batch job 15
-To see where it is: squeue --me. Its log: ~/aurora-labs/sol_lab-NUMBER.log
+Where it is, and why it waits: squeue --me, or aurora slurm status NUMBER. Its log: ~/aurora-labs/sol_lab-NUMBER.log
 """,
         ),
     ],
