@@ -92,6 +92,11 @@ class _Epochs:
         self.room = [np.empty(count + 1), np.empty(count + 1)] if not self.dense else []
         self.done = np.empty(columns if not self.dense else 0, np.int64)
 
+    def know(self, derivatives: np.ndarray) -> None:
+        """Fill the table: every row was seen."""
+        self.table[:] = derivatives
+        self.seen[:], self.drawn[0] = 1, len(self.seen)
+
     def run(self, W: np.ndarray, length: float, l2: float, l2_bias: float) -> bool:
         """One epoch, W [columns + 1, classes] in place; whether all are finite."""
         problem, (count, columns) = self.problem, self.problem.X.shape
@@ -141,11 +146,12 @@ def stochastic_average(
         if comm.size > 1:
             W, steps, converged = _over_ranks(comm, problem, epochs, W, rows, bend, tol, max_iter, step)
         else:
-            W, steps, converged = _alone(problem, epochs, W, rows, bend, tol, max_iter, step)
+            W, steps, converged = _alone(comm, problem, epochs, W, rows, bend, tol, max_iter, step)
     return Minimum(W[: len(start)].ravel(), steps, converged)
 
 
 def _alone(
+    comm: Communicator,
     problem: Problem,
     epochs: _Epochs,
     W: np.ndarray,
@@ -156,6 +162,9 @@ def _alone(
     step: Any,
 ) -> tuple[np.ndarray, int, bool]:
     length = problem.step_length(bend, problem.l2, rows)
+    if W.any():  # a warm start: with the derivatives there in the table, who begins at the minimum stays at it
+        epochs.know(problem.derivatives(product(problem.X, W[:-1]) + W[-1]))
+        epochs.sum[:] = _gradient(comm, problem, epochs.table)
     for number in range(1, max_iter + 1):
         before = W.copy()
         if not epochs.run(W, length, problem.l2, 0.0):
@@ -178,10 +187,9 @@ def _over_ranks(
     step: Any,
 ) -> tuple[np.ndarray, int, bool]:
     X, count = problem.X, problem.X.shape[0]
-    epochs.seen[:], epochs.drawn[0] = 1, count
     margins, held, done = product(X, W[:-1]) + W[-1], 0.0, False
     for number in range(1, max_iter + 1):
-        epochs.table[:] = problem.derivatives(margins)
+        epochs.know(problem.derivatives(margins))
         gradient = _gradient(comm, problem, epochs.table) / rows
         # SAGA's sum is what the local steps add to: with that of all rows in its place, and the pull towards W in
         # its linear part, its steps lead to the minimum of the corrected losses.
