@@ -61,6 +61,8 @@ def lab_command(folder: Path, port: int, no_browser: bool, root: bool, ip: str =
         f"--ServerApp.root_dir={folder}",
         *(f"--ContentsManager.hide_globs={name}" for name in sorted(hidden) if folder == LABS),
         *(["--no-browser"] if no_browser else []),
+        # Others on a shared machine could else listen to what kernels say to the server.
+        "--MappingKernelManager.transport_encryption=auto",
         *(["--allow-root"] if root else []),  # in a container one often is
     ]
 

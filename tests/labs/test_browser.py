@@ -96,6 +96,7 @@ def opened(request, browser, server):
 def test_a_lab_runs_in_a_browser(opened, server, tmp_path):
     page, url = opened.page, server.url
     assert opened.outputs("error") == opened.outputs("stderr") == opened.problems == []
+    assert "without encryption" not in server.log, "others on this machine cannot listen"
     assert page.evaluate(NO_TEXT) == [], "an image has a text for who cannot see it"
     assert page.locator(".jp-RenderedMarkdown h1").count() == 1
     assert [one for one in opened.asked if not one.startswith((url, "data:", "blob:"))] == [], "all comes from here"
