@@ -65,7 +65,9 @@ def relayed(test):
             relay = Relay(KEY, SCHEME, zmq.curve_keypair())
             client = Client(relay)
             try:
-                client.client.kernel_info()
+                while not client.seen:  # a subscription takes its time: clients ask until they hear something
+                    client.client.kernel_info()
+                    await asyncio.sleep(0.1)
                 assert await client.has("status", "idle")
                 await test(relay, client)
             finally:
