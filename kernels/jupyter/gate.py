@@ -35,7 +35,10 @@ PAUSES = (1, 1, 1, 2, 2, 5, 5, 10)  # seconds between questions to Slurm while t
 PREAMBLE = """#!/usr/bin/env bash
 {modules}{setup}exec {python} -P -m aurora_kernels.jupyter.node {folder}
 """
-MODULES = """type module >/dev/null 2>&1 || source /etc/profile.d/modules.sh
+# As find_module in slurm/common.sh: where the login shell is not bash, this shell has no `module` yet.
+MODULES = """for f in "${{MODULESHOME:-/usr/share/modules}}"/init/bash /etc/profile.d/{{modules,lmod,z00_lmod}}.sh; do
+    type module >/dev/null 2>&1 || [ ! -r "$f" ] || source "$f"
+done
 module load {names} || {{ echo "a module could not be loaded: {names} (MODULES)" >&2; exit 1; }}
 """
 SETUP = """source {file} || {{ echo "SETUP ended with an error:" {file} >&2; exit 1; }}

@@ -85,7 +85,11 @@ def address() -> str:
     name = os.environ.get("SLURMD_NODENAME", socket.gethostname())
     with contextlib.suppress(slurm.SlurmError, TypeError):  # else its name will do
         name = re.search(r"NodeAddr=(\S+)", slurm.call("scontrol", "show", "node", name))[1]
-    return socket.gethostbyname(name)
+    found = socket.gethostbyname(name)
+    if found.startswith("127.") and not name.startswith("127."):
+        # On some systems a node's own name means 127.0.1.1 on the node itself (find_address in slurm/common.sh, too).
+        found = subprocess.run(["hostname", "-I"], capture_output=True, text=True).stdout.split()[0]
+    return found
 
 
 def vector_engines() -> dict[str, str]:

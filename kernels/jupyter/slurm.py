@@ -15,6 +15,8 @@ WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", 
 RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
 # A user's own taste in how Slurm shows things would make them unreadable here.
 TASTES = ("SLURM_TIME_FORMAT", "SQUEUE_", "SACCT_", "SINFO_", "SCONTROL_")
+# What a job around us, and a template in it (slurm/common.sh), have set for that job alone.
+OF_A_JOB = ("AURORA_INSIDE", "VE_NODE_NUMBER", "HYDRA_LAUNCHER", "JUPYTER_RUNTIME_DIR", "JUPYTER_TOKEN_FILE")
 BAR = "\x1f"  # between columns: no name of a job, file or partition holds it
 COLUMNS = {"number": "%i", "name": "%j", "state": "%T", "reason": "%r", "partition": "%P", "node": "%N", "start": "%S"}
 COLUMNS |= {"end": "%e", "left": "%L", "command": "%o", "folder": "%Z"}
@@ -87,10 +89,12 @@ def submit(flags: list[str], script: str = "", arguments: list[str] | tuple = ()
 
 def outside() -> dict[str, str]:
     """Return the environment without what a job around us says of itself: it would be taken for the new job's."""
+    own = OF_A_JOB if "SLURM_JOB_ID" in os.environ else ()
     return {
         name: value
         for name, value in os.environ.items()
-        if name == "SLURM_CONF" or not name.startswith(("SLURM_", "SLURMD_", "SBATCH_MEM_BIND", "PMI_", "PMIX_"))
+        if name == "SLURM_CONF"
+        or not (name in own or name.startswith(("SLURM_", "SLURMD_", "SBATCH_MEM_BIND", "PMI_", "PMIX_")))
     }
 
 

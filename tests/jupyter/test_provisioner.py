@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from aurora_kernels.jupyter import files, gate, site
+from aurora_kernels.jupyter import files, gate, node, site, slurm
 from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 
@@ -100,6 +100,29 @@ def test_the_batch_script_quotes_what_it_is_given():
     assert "source '/opt/my setup.sh' ||" in text
     assert text.endswith("exec '/my env/bin/python' -P -m aurora_kernels.jupyter.node '/a folder'\n")
     assert gate.script({**settings, "modules": "", "setup": ""}, Path("/a")).count("\n") == 2
+
+
+def test_a_job_within_a_job_does_not_inherit_what_is_of_the_first(monkeypatch):
+    for name in ("SLURM_CPUS_ON_NODE", "PMI_RANK", "SLURM_CONF", *slurm.OF_A_JOB):
+        monkeypatch.setenv(name, "3")
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    assert slurm.outside()["SLURM_CONF"] == "3"
+    assert not {"SLURM_JOB_ID", "SLURM_CPUS_ON_NODE", "PMI_RANK", *slurm.OF_A_JOB} & set(slurm.outside())
+    monkeypatch.delenv("SLURM_JOB_ID")
+    assert slurm.outside()["HYDRA_LAUNCHER"] == "3", "outside of a job it is the user's own"
+
+
+@pytest.mark.parametrize(
+    ("known", "resolved", "address"),
+    [("10.0.0.5", "10.0.0.5", "10.0.0.5"), ("127.0.0.1", "127.0.0.1", "127.0.0.1"), ("node3", "127.0.1.1", "10.0.0.9")],
+)
+def test_the_address_of_a_node(monkeypatch, tmp_path, known, resolved, address):
+    monkeypatch.setattr(slurm, "call", lambda *command: f"NodeName=node3 NodeAddr={known} NodeHostName=node3")
+    monkeypatch.setattr(node.socket, "gethostbyname", {known: resolved}.get)
+    (tmp_path / "hostname").write_text("#!/bin/sh\necho 10.0.0.9 172.17.0.1\n")
+    (tmp_path / "hostname").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert node.address() == address
 
 
 def test_private_files_are_whole_and_private(tmp_path):
